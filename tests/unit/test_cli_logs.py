@@ -127,6 +127,22 @@ def test_traffic_has_the_columns_of_azure_monitor(told):
     assert rows(told("logs", "--table", "traffic", "--grep", '"r-2"')) == [second]
 
 
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        ({"status": 200, "model_status": "abc"}, 200),
+        ({"status": 200, "model_status": "500"}, 200),
+        ({"status": 424, "model_status": "abc"}, 424),
+        ({"status": 424, "model_status": "²"}, 424),
+        ({"status": 424, "model_status": "503"}, 503),
+    ],
+)
+def test_a_model_says_its_status_only_where_the_router_wrote_it_down(told, call, expected):
+    told.target.memory.ports("default").router.called = [{**CALL, **call}]
+    (row,) = rows(told("logs", "--table", "traffic"))
+    assert (row["ResponseCode"], row["ModelStatusCode"]) == (call["status"], expected)
+
+
 def test_events_and_console_have_the_columns_of_azure_monitor(told):
     place = {
         "TimeGenerated": "2026-11-27T12:00:00.005+00:00", "AzureMLWorkspaceName": "default",

@@ -19,6 +19,7 @@ Row = dict[str, Any]
 
 _SEARCHED = 10_000
 """Newest calls that are searched for a pattern."""
+_MODEL_ERROR = 424
 _NONE = (None, "", "-")
 
 
@@ -71,8 +72,7 @@ def _events(
 def traffic_row(workspace: str, call: Mapping[str, Any]) -> Row:
     """Return a call of a router's access log as a row."""
     reached = call.get("upstream") not in _NONE
-    model = call.get("model_status") if call.get("model_status") not in _NONE else None
-    status = int(model) if model else call.get("status") if reached else None
+    status = _models_own(call) or (call.get("status") if reached else None)
     known = {
         "TimeGenerated": call.get("ts"),
         "AzureMLWorkspaceName": workspace,
@@ -91,6 +91,14 @@ def traffic_row(workspace: str, call: Mapping[str, Any]) -> Row:
         "XMSClientRequestId": call.get("client_request_id"),
     }
     return _row("AmlOnlineEndpointTrafficLog", known)
+
+
+def _models_own(call: Mapping[str, Any]) -> int | None:
+    """Return what a model answered in place of 424; in any other answer it wrote that itself."""
+    said = str(call.get("model_status"))
+    if call.get("status") == _MODEL_ERROR and said.isascii() and said.isdigit():
+        return int(said)
+    return None
 
 
 def event_row(workspace: str, event: Event) -> Row:
