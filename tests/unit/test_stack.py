@@ -102,7 +102,7 @@ def test_a_plan_says_where_a_long_request_may_pass_for_a_hang(pipeline, target, 
         "Deployment 'lab/iris/blue': an instance that answers nothing for 60 s is restarted, and a"
         " request may take 60 s: a server that does one at a time would be ended in the midst",
     )
-    for failures, expected in ((12, told), (13, ())):
+    for failures, expected in ((13, told), (14, ())):
         asked = text.replace("N}", f"failure_threshold: {failures}}}")
         assert pipeline.plan(Stack.load(written(tmp_path, asked))).notes == expected
 

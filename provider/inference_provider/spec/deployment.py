@@ -210,7 +210,8 @@ class DeploymentSpec(SpecModel):
 
     def liveness_note(self) -> str:
         """Say that one long request may pass for a hang; empty if it cannot."""
-        silent_s = self.liveness_probe.period * self.liveness_probe.failure_threshold
+        probe = self.liveness_probe
+        silent_s = probe.period * (probe.failure_threshold - 1)  # from the first failure on
         longest_s = self.request_settings.request_timeout_ms / 1000
         if silent_s > longest_s:
             return ""
