@@ -77,6 +77,18 @@ def test_a_watch_that_is_refused_goes_on_with_another_token():
     assert len(login.asked) == 2
 
 
+def test_a_line_ends_at_a_line_feed_alone_however_its_bytes_come():
+    text = "a\x0cb\x85c\u2028d\re\r\n\nf\nrest"
+    parts = [bytes([one]) for one in text.encode()]
+
+    def answer(asked: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=iter(parts))
+
+    made = Access("lab", "https://lab", "", ssl.create_default_context(), lambda: "t")
+    client = Client(made, httpx.MockTransport(answer), 1)
+    assert list(client.logs("lab", "p")) == ["a\x0cb\x85c\u2028d\re", "", "f", "rest"]
+
+
 def test_what_goes_through_to_a_pod_is_sent_again_where_its_body_is_still_there():
     login = Login()
     assert login.client().proxy("POST", "/a/b/c/d/e/f/g", content=b"{}").status_code == 200

@@ -1,5 +1,7 @@
 """What happened to containers, read off what the Engine says of them."""
 
+import pytest
+
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.happened import happened
 
@@ -56,6 +58,12 @@ def test_answers_of_its_healthcheck_that_failed_are_events():
         ("ReadinessProbeFailed", "Readiness probe failed: Traceback TimeoutError: timed out", 1),
         ("ReadinessProbeFailed", "Readiness probe failed", 1),
     ]
+
+
+@pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\r"])
+def test_a_line_that_a_server_prints_ends_at_a_line_feed_alone(end):
+    said = "2026-11-27T12:00:00 inference: Killing: no time zone"
+    assert told(container(), f"{STARTED} served{end}{said}\n{said}\n") == USUAL
 
 
 def test_an_end_of_one_that_hung_is_in_its_log():

@@ -95,6 +95,17 @@ def test_a_followed_line_comes_when_it_is_whole_and_once(log):
     assert list(itertools.islice(followed, 1)) == ["five"]
 
 
+def test_a_line_ends_at_a_line_feed_alone(log):
+    odd = "a\x0cb\x1cc\x85d\u2028e\rf"
+    found = read_logs(log.parent, "iris/blue", LogQuery(lines=1, follow=True))
+    log.write_text(f"{odd}\n")
+    followed = (one.text for one in found)
+    assert next(followed) == odd
+    with log.open("a") as file:
+        file.write(f"{odd}\r\n\n")
+    assert list(itertools.islice(followed, 2)) == [odd, ""]
+
+
 def test_a_rotated_log_is_followed_from_its_start(log):
     found = read_logs(log.parent, "iris/blue", LogQuery(lines=1, follow=True))
     followed = (one.text for one in found)

@@ -324,7 +324,7 @@ class DockerCompute:
             raise starting.no_logs(deployment, query.instance)
         for name, id_ in found.items() if query.lines else ():
             said = self._host.last_lines(id_, query.lines, timed=True, since=query.since)
-            yield from (timed(name, line) for line in said.splitlines())
+            yield from (timed(name, line) for line in said.split("\n") if line)
         if query.follow:
             yield from merged([partial(self._host.follow, *one) for one in found.items()])
 

@@ -38,7 +38,7 @@ def happened(container: Mapping[str, Any], log: str = "") -> Iterator[Event]:
         if one["ExitCode"]:
             message = f"Readiness probe failed: {' '.join(one['Output'].split())}".rstrip(": ")
             yield from _at(container, one["End"], "ReadinessProbeFailed", message)
-    for event in filter(None, map(told, log.splitlines())):
+    for event in filter(None, map(told, log.split("\n"))):
         yield from _at(container, event.time.isoformat(), event.name, event.message)
 
 

@@ -140,6 +140,7 @@ def told(line: str) -> Told | None:
     if not text.startswith(_SAID) or name not in EVENTS:
         return None
     try:
-        return Told(datetime.fromisoformat(time), name, message.rstrip())
+        at = datetime.fromisoformat(time)
     except ValueError:
         return None
+    return Told(at, name, message.rstrip()) if at.tzinfo else None

@@ -322,9 +322,10 @@ def timed(name: str, line: str) -> LogLine:
     """Return a line of a container, before which the Engine has put its time."""
     time, _, text = line.partition(" ")
     try:
-        return LogLine(name, text.rstrip("\r"), datetime.fromisoformat(time))
+        began = datetime.fromisoformat(time)
     except ValueError:
         return LogLine(name, line)
+    return LogLine(name, text.rstrip("\r"), began) if began.tzinfo else LogLine(name, line)
 
 
 def _lines(parts: Iterator[bytes]) -> Iterator[str]:

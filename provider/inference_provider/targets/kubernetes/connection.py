@@ -218,7 +218,7 @@ class Connection:
                     if answer.is_error:
                         answer.read()
                         raise self.fault(doing, what, answer)
-                    yield from answer.iter_lines()
+                    yield from _lines(answer.iter_bytes())
                     return
         except httpx.HTTPError as fault:
             raise self.unreachable(doing, what, fault) from fault
@@ -362,3 +362,13 @@ def _status(answer: httpx.Response) -> Mapping[str, Any]:
 def _asked_pause_s(answer: httpx.Response) -> float:
     asked = answer.headers.get("retry-after", "")
     return min(float(asked), _LONGEST_PAUSE_S) if asked.isdigit() else 0.0
+
+
+def _lines(parts: Iterator[bytes]) -> Iterator[str]:
+    """Yield the lines of what comes in parts; only a line feed ends one, whatever else it has."""
+    rest = b""
+    for part in parts:
+        *whole, rest = (rest + part).split(b"\n")
+        yield from (line.decode(errors="replace").rstrip("\r") for line in whole)
+    if rest:
+        yield rest.decode(errors="replace")

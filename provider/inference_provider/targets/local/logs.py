@@ -58,11 +58,14 @@ def _last(path: Path, size: int, query: LogQuery) -> list[LogLine]:
 
 def _timed(instance: str, written: Written, content: bytes) -> list[LogLine]:
     offset, found = 0, []
-    for line in content.splitlines(keepends=True):
-        offset += len(line)
-        text = line.rstrip(b"\r\n").decode(errors="replace")
-        found.append(LogLine(instance, text, written.before(offset)))
+    for line in content.removesuffix(b"\n").split(b"\n") if content else ():
+        offset = min(offset + len(line) + 1, len(content))
+        found.append(LogLine(instance, _text(line), written.before(offset)))
     return found
+
+
+def _text(line: bytes) -> str:
+    return line.decode(errors="replace").rstrip("\r")
 
 
 def _is_fresh(line: LogLine, since: datetime) -> bool:
@@ -82,8 +85,7 @@ def _new_lines(path: Path, offsets: dict[Path, int]) -> list[LogLine]:
         return []  # it is being rotated, or its instance is gone
     whole = content[: content.rfind(b"\n") + 1]
     offsets[path] = start + len(whole)
-    lines = whole.decode(errors="replace").splitlines()
-    return [LogLine(path.stem, line, now) for line in lines]
+    return [LogLine(path.stem, _text(line), now) for line in whole.split(b"\n")[:-1]]
 
 
 def last_lines(log: Path, count: int) -> str:
