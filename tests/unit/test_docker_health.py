@@ -5,6 +5,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,10 @@ def answered(answer: bytes, state: Path, **other) -> tuple[bytes, int, str, str]
     return heard, asks.returncode, said.strip(), state.read_text()
 
 
-ONE_PROBE = {"liveness": Probe(timeout=5, initial_delay=0, failure_threshold=1), "start_limit": 0}
+ONE_PROBE: dict[str, Any] = {
+    "liveness": Probe(timeout=5, initial_delay=0, failure_threshold=1),
+    "start_limit": 0,
+}
 
 
 @pytest.mark.parametrize(
@@ -89,6 +93,23 @@ def test_since_when_an_instance_hangs_is_remembered_until_it_answers(tmp_path: P
     state.write_text(f"{since} {float(since) - 1000} {has_answered}")  # it was paused
     assert float(answered(busy, state, **slow)[3].split()[0]) > float(since)
     assert answered(fine, state, **slow)[3].split()[::2] == ["0.0", "1.0"]
+
+
+def test_a_disk_that_is_full_takes_nothing_of_what_is_remembered(tmp_path: Path):
+    state = tmp_path / "s"
+    state.write_text(f"{7.0:<24} {8.0:<24} 1.0")
+    command = healthcheck(sys.executable, asked(1, **ONE_PROBE), str(state))["test"][1:]
+    full = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *command]
+    done = subprocess.run(full, capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("GET /ready: ")
+    assert state.read_text().split() == ["7.0", "8.0", "1.0"]
+
+
+def test_what_is_remembered_is_as_wide_each_time(tmp_path: Path):
+    state, busy = tmp_path / "s", b"HTTP/1.1 503 No\r\n\r\n"
+    wide = len(answered(busy, state, **ONE_PROBE)[3])
+    assert [len(answered(busy, state, **ONE_PROBE)[3]) for _ in range(3)] == [wide] * 3
 
 
 def test_an_event_in_a_container_s_log_is_told_from_what_a_server_prints():

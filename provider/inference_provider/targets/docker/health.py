@@ -68,8 +68,11 @@ if not hangs:
 elif age_s() >= max(float(delay_s), 0 if answered else float(start_s)):
     since = since if since and now - last < float(stale_s) else now
     silent_s = now - since
-with open(state, "w") as file:
-    file.write(f"{since} {now} {answered}")
+try:  # over what is there, as wide: a disk that is full takes nothing of it
+    file = os.open(state, os.O_WRONLY | os.O_CREAT, 0o600)
+    os.pwrite(file, f"{since:<24} {now:<24} {answered}".encode(), 0)
+except OSError:
+    pass
 in_a_container = os.getppid() == 0  # whose processes are all that this one sees
 if silent_s >= 0 and in_a_container:
     tell("LivenessProbeFailed", f"Liveness probe failed: {hangs}")
