@@ -12,6 +12,7 @@ from inference_provider.autoscale import Sample
 from inference_provider.errors import TargetError
 from inference_provider.observed import Actor, Kind
 from inference_provider.service import autoscaler
+from inference_provider.service.__main__ import look
 from inference_provider.service.autoscaler import Autoscaler
 from inference_provider.service.decisions import Decisions
 from inference_provider.service.faults import Faults
@@ -367,3 +368,19 @@ def test_however_many_rules_there_are_instances_are_asked_for_once_a_look(case, 
     monkeypatch.setattr(lab.ports.compute, "instances", instances)
     assert [one.id.name for one in lab.target.ruled("lab")] == ["iris/blue", "iris/green"]
     assert asked == [""]
+
+
+def test_a_fault_that_nobody_foresaw_is_told_and_the_next_look_goes_on(case, monkeypatch, capfd):
+    def unforeseen(_workspace):
+        raise KeyError("pid")
+
+    monkeypatch.setattr(case.lab.target, "ruled", unforeseen)
+    said = look(case.autoscaler, look(case.autoscaler, ""))
+    told = capfd.readouterr().err.splitlines()
+    assert (said, told[0], told.count(said)) == (
+        "KeyError: 'pid'", "Traceback (most recent call last):", 1,
+    )  # fmt: skip
+    assert case.faults()[""].endswith(": KeyError: 'pid'")
+    monkeypatch.undo()
+    assert look(case.autoscaler, said) == ""
+    assert case.faults() == {}

@@ -7,16 +7,17 @@ package's, for who looks whether it is still the one that is installed.
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from inference_provider.actor import current_actor
-from inference_provider.errors import InferenceError
 from inference_provider.observed import Actor
 from inference_provider.secret_stores.opened import open_store
-from inference_provider.service.autoscaler import AT_ONCE, Autoscaler, Samples
+from inference_provider.service.autoscaler import AT_ONCE, FORESEEN, Autoscaler, Samples, said_of
 from inference_provider.service.canaries import Canaries, watch
 from inference_provider.service.decisions import FILE_BYTES, Decisions
 from inference_provider.service.faults import Faults
@@ -54,22 +55,29 @@ def main() -> None:
     place = _on_its_engine(*given) if kind == "docker" else _on_this_machine(*given)
     place.target.open_store = open_store
     place.begin()
-    with ThreadPoolExecutor(_THREADS) as threads:
-        autoscaler = Autoscaler(
-            place.target,
-            place.workspace,
-            place.samples,
-            Decisions(place.decisions, place.file_bytes),
-            Faults(place.faults),
-            actor=place.actor,
-            clock=SystemClock(),
-            threads=threads,
-        )
-        said = ""
-        while True:
-            place.look_on()
-            said = _look(autoscaler, said)
-            time.sleep(PERIOD_S)
+    try:
+        _keep(place)
+    except BaseException:  # noqa: BLE001 - whatever it is, it ends the process
+        traceback.print_exc()
+        os._exit(1)  # now: its threads drain for minutes, and nobody would look meanwhile
+
+
+def _keep(place: _Place) -> NoReturn:
+    autoscaler = Autoscaler(
+        place.target,
+        place.workspace,
+        place.samples,
+        Decisions(place.decisions, place.file_bytes),
+        Faults(place.faults),
+        actor=place.actor,
+        clock=SystemClock(),
+        threads=ThreadPoolExecutor(_THREADS),
+    )
+    said = ""
+    while True:
+        place.look_on()
+        said = look(autoscaler, said)
+        time.sleep(PERIOD_S)
 
 
 def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
@@ -122,17 +130,17 @@ def _on_its_engine(workspace: str) -> _Place:
     return _Place(target, workspace, samples, actor, *files, file_bytes=_FETCHED_BYTES)
 
 
-def _look(autoscaler: Autoscaler, said: str) -> str:
+def look(autoscaler: Autoscaler, said: str) -> str:
     """Look once; say what is wrong when it is not what was said last, and return it."""
     try:
         autoscaler.look()
-    except (InferenceError, OSError) as fault:
-        wrong = str(fault)
-    else:
-        wrong = ""
-    if wrong and wrong != said:
-        print(wrong, file=sys.stderr, flush=True)  # noqa: T201 - its log
-    return wrong
+    except Exception as fault:  # noqa: BLE001 - it is said, and the next look may go well
+        wrong = said_of(fault)
+        if wrong != said:
+            told = wrong if isinstance(fault, FORESEEN) else traceback.format_exc().rstrip()
+            print(told, file=sys.stderr, flush=True)  # noqa: T201 - its log
+        return wrong
+    return ""
 
 
 if __name__ == "__main__":

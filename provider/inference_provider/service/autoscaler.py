@@ -32,6 +32,7 @@ _UNMEASURED_S = 60.0
 """How long a metric may be unknown before that is a fault; a rate needs two looks."""
 _AS_WANTED_S = 600.0
 """How long a count must be as wanted, until a change before that failed is told no more."""
+FORESEEN = (InferenceError, OSError)
 _SHOWN = 400
 """Characters of a fault that are kept; the log of decisions has all of it."""
 
@@ -113,8 +114,8 @@ class Autoscaler:
                 self._settle(name, known)
             wrong = self._look_at_all()
             self._faults.clear(ALL)
-        except (InferenceError, OSError) as fault:
-            self._fault(ALL, str(fault))
+        except Exception as fault:
+            self._fault(ALL, said_of(fault))
             raise
         finally:
             self._faults.save()
@@ -241,3 +242,8 @@ def _told(fault: BaseException) -> str:
     if isinstance(fault, Busy):
         return _HELD
     return str(fault) if isinstance(fault, InferenceError) else type(fault).__name__
+
+
+def said_of(fault: Exception) -> str:
+    """Say what is wrong; of what nobody foresaw, of which kind it is too."""
+    return str(fault) if isinstance(fault, FORESEEN) else f"{type(fault).__name__}: {fault}"
