@@ -104,6 +104,58 @@ def test_what_is_no_question_is_refused_in_a_sentence(told, args, sentence):
     assert sentence in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("table", "args", "sentences"),
+    [
+        ("events", ("--request-id", "r-1"), ["--request-id: an event has no request"]),
+        (
+            "traffic",
+            ("--instance", "iris.blue.ab.0", "--container", "storage-initializer", "-f"),
+            [
+                "--follow: a table of traffic is not followed",
+                "--container: a table of traffic has no lines of a container",
+                "--instance: a call has no instance",
+            ],
+        ),
+    ],
+)
+def test_options_that_choose_nothing_of_a_table_are_refused_all_at_once(
+    told, table, args, sentences
+):
+    result = told("logs", "--table", table, *args)
+    assert result.exit_code == 1
+    assert [one in result.stderr for one in sentences] == [True] * len(sentences)
+
+
+@pytest.mark.parametrize("table", ["traffic", "events"])
+@pytest.mark.parametrize(("of", "kind"), [("iri", "Endpoint"), ("iris/blu", "Deployment")])
+def test_a_name_of_nothing_is_refused_and_what_is_gone_has_rows_yet(told, table, of, kind):
+    ports = told.target.memory.ports("default")
+    ports.router.called = []  # whatever is asked for, it tells all
+    result = told("logs", of, "--table", table)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"find {kind} 'default/{of}': not found" in result.stderr
+    ports.router.called = [CALL]
+    ports.compute.happened = [
+        STARTED.model_copy(update={"deployment": gone}) for gone in ("iri/blue", "iris/blu")
+    ]
+    assert len(rows(told("logs", of, "--table", table))) == 1
+    ports.router.called, ports.compute.happened = [], []
+    assert rows(told("logs", "iris/blue", "--table", table)) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [("ü", ["r-1"]), ("Path", []), ("AmlOnline", []), ("^424$", ["r-2"]), ("/score$", ["r-2"])],
+)
+def test_a_pattern_is_searched_in_the_values_of_rows(told, pattern, expected):
+    failed = {"request_id": "r-2", "status": 424}
+    called = [{**CALL, "path": "/endpoints/iris/grün"}, {**CALL, **failed}]
+    told.target.memory.ports("default").router.called = called
+    found = rows(told("logs", "--table", "traffic", "--grep", pattern))
+    assert [one["XRequestId"] for one in found] == expected
+
+
 def test_traffic_has_the_columns_of_azure_monitor(told):
     first, second = rows(told("logs", "--table", "traffic"))
     assert first == {
@@ -124,7 +176,7 @@ def test_traffic_has_the_columns_of_azure_monitor(told):
         "XRequestId": "r-1",
     }
     assert (second["ResponseCode"], second["ModelStatusCode"]) == (424, 500)
-    assert rows(told("logs", "--table", "traffic", "--grep", '"r-2"')) == [second]
+    assert rows(told("logs", "--table", "traffic", "--grep", "^r-2$")) == [second]
 
 
 @pytest.mark.parametrize(

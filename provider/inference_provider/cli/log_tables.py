@@ -4,7 +4,6 @@
 left out.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
@@ -20,6 +19,8 @@ Row = dict[str, Any]
 _SEARCHED = 10_000
 """Newest calls that are searched for a pattern."""
 _MODEL_ERROR = 424
+_TYPE = "Type"
+"""Of each row: its table."""
 _NONE = (None, "", "-")
 
 
@@ -42,7 +43,10 @@ def rows(
 
 
 def _takes(picked: Picked, row: Row) -> bool:
-    return picked.pattern is None or picked.pattern.search(json.dumps(row)) is not None
+    if picked.pattern is None:
+        return True
+    values = (str(value) for name, value in row.items() if name != _TYPE)
+    return any(map(picked.pattern.search, values))
 
 
 def _traffic(
@@ -131,4 +135,4 @@ def console_row(deployment: ResourceId, line: LogLine, container: str = "") -> R
 
 
 def _row(table: str, known: Mapping[str, Any]) -> Row:
-    return {"Type": table, **{name: one for name, one in known.items() if one not in _NONE}}
+    return {_TYPE: table, **{name: one for name, one in known.items() if one not in _NONE}}

@@ -6,7 +6,7 @@ import typer
 
 from inference_provider.cli import log_tables, strict_json
 from inference_provider.cli.log_tables import Table
-from inference_provider.cli.lookup import candidates, find
+from inference_provider.cli.lookup import candidates, find, find_all
 from inference_provider.cli.options import Workspace
 from inference_provider.cli.picked import Picked
 from inference_provider.cli.session import Session, choose_workspaces, session_of
@@ -60,16 +60,31 @@ def logs(
         container=container,
     )
     if table is not None and table != "console":
-        if follow:
-            fault = Fault("--follow", f"a table of {table} is not followed", "leave it out")
-            raise SpecError((fault,), "the command line")
+        _refuse_without_effect(table, query, picked)
         places = choose_workspaces(session, None, workspace)
-        for row in log_tables.rows(session, places, table, (of, query, picked)):
+        found = [*log_tables.rows(session, places, table, (of, query, picked))]
+        if of and not found:  # what is gone has rows yet
+            find_all(session, Kind.DEPLOYMENT if "/" in of else Kind.ENDPOINT, of, workspace)
+        for row in found:
             print(strict_json.write(row, None))
         return
     logged = _logged(session, of, workspace)
     for line in picked.lines(session.target, logged, query):
         print(_told(logged, line, table, container, as_json=as_json), flush=follow)
+
+
+def _refuse_without_effect(table: Table, query: LogQuery, picked: Picked) -> None:
+    """Raise SpecError for options that choose nothing of a table."""
+    of_lines = f"a table of {table} has no lines of a container"
+    chosen = {
+        "--follow": (query.follow, f"a table of {table} is not followed"),
+        "--container": (query.container != "inference-server", of_lines),
+        "--instance": (query.instance and table == "traffic", "a call has no instance"),
+        "--request-id": (picked.request_id and table == "events", "an event has no request"),
+    }
+    faults = [Fault(name, why, "leave it out") for name, (given, why) in chosen.items() if given]
+    if faults:
+        raise SpecError(tuple(faults), "the command line")
 
 
 def _told(

@@ -18,6 +18,24 @@ def find(session: Session, kind: Kind, name: str, workspace: str | None) -> Obse
         TargetError: It is not there, or is in more than one workspace.
         TargetUnreachable: The target does not answer.
     """
+    found = find_all(session, kind, name, workspace)
+    if len(found) > 1:
+        places = ", ".join(there.id.workspace for there in found)
+        raise TargetError(
+            "find", f"{kind.value} '{name}'", f"it is in {places}", "pass --workspace NAME"
+        )
+    return found[0]
+
+
+def find_all(
+    session: Session, kind: Kind, name: str, workspace: str | None
+) -> list[ObservedResource]:
+    """Return what there is of that name, one at least.
+
+    Raises:
+        TargetError: There is none.
+        TargetUnreachable: The target does not answer.
+    """
     ids = candidates(session, kind, name, workspace)
     found = [session.target.observe_one(resource) for resource in ids]
     found = [there for there in found if there.presence != Presence.ABSENT]
@@ -28,9 +46,4 @@ def find(session: Session, kind: Kind, name: str, workspace: str | None) -> Obse
         raise TargetError(
             "find", str(ids[0]), "not found", "run `inferctl status` to list what there is"
         )
-    if len(found) > 1:
-        places = ", ".join(there.id.workspace for there in found)
-        raise TargetError(
-            "find", f"{kind.value} '{name}'", f"it is in {places}", "pass --workspace NAME"
-        )
-    return found[0]
+    return found
