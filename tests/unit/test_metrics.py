@@ -19,6 +19,9 @@ def values(before, now):
     return {(one.metric.name, *one.labels): one.value for one in series(before, now)}
 
 
+INSTANCE = {f"cluster.iris/blue.membership_{which}": 1 for which in ("healthy", "total")}
+
+
 def requests(status, count, kind="requests"):
     return {f"{OF_BLUE.format(kind)}.code.{status}": count}
 
@@ -61,8 +64,35 @@ def test_percentiles_are_of_the_requests_since_the_look_before():
 
 def test_where_no_request_came_there_is_no_latency():
     one = looked(0, requests(200, 5), bins=[(10, 1, 5)])
-    later = looked(60, requests(200, 5), bins=[(10, 1, 5)])
-    assert values(one, later) == {("RequestsPerMinute", "iris", "blue", "200", "2xx", ""): 0.0}
+    later = looked(60, requests(200, 5) | INSTANCE, bins=[(10, 1, 5)])
+    assert values(one, later) == {
+        ("DeploymentCapacity", "iris", "blue", "Healthy"): 1,
+        ("DeploymentCapacity", "iris", "blue", "Unhealthy"): 0,
+        ("RequestsPerMinute", "iris", "blue", "200", "2xx", ""): 0.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("there", "of"),
+    [
+        ((), {("", "")}),
+        (("red",), {("", ""), ("iris", "")}),
+        (("blue", "red"), {("", ""), ("iris", ""), ("iris", "blue")}),
+    ],
+)
+def test_what_is_gone_has_no_series_once_nothing_of_it_is_counted(there, of):
+    names = ("-.deployment.", "iris.deployment.", "iris.deployment.blue")
+    counts = {f"azml.requests.endpoint.{name}.code.404": 7 for name in names}
+    counts |= {f"azml.bytes_{way}.endpoint.iris": 9 for way in ("in", "out")}
+    members = {f"cluster.iris/{name}.membership_total": 1 for name in there}
+    found = values(looked(0, counts), looked(60, counts | members))
+    assert {one[1:3] for one in found if one[0] == "RequestsPerMinute"} == of
+    assert (("NetworkBytes", "iris") in found) == bool(there)
+    last = values(looked(0, counts), looked(60, {one: 60 for one in counts}))
+    assert {one[1:3] for one in last if one[0] == "RequestsPerMinute"} == {
+        ("", ""), ("iris", ""), ("iris", "blue"),
+    }  # fmt: skip
+    assert last["NetworkBytes", "iris"] > 0
 
 
 def test_a_router_that_was_started_again_counts_from_0_and_no_rate_is_negative():

@@ -98,18 +98,29 @@ def _there(router: Counted) -> Iterator[Series]:
 def _of_requests(before: Counted, now: Counted, seconds: float) -> Iterator[Series]:
     answers = _grown(before.requests, now.requests)
     errors = _grown(before.model_errors, now.model_errors)
+    known = _known(now)
     for (endpoint, deployment, status), count in sorted(_by_cause(answers, errors).items()):
         code, _, model = status.partition("/")
         labels = (endpoint, deployment, code, _class_of(code), model)
-        yield Series(REQUESTS, labels, 60 * count / seconds)
+        if count or (endpoint, deployment) in known:
+            yield Series(REQUESTS, labels, 60 * count / seconds)
     for of, bins in sorted(now.latency.items()):
         took = _grown(before.latency.get(of, _NO_BINS), bins)
         yield from _latency(of, {ms: count for ms, count in took.items() if count})
     for endpoint, count in sorted(_grown(before.bytes, now.bytes).items()):
-        yield Series(NETWORK, (endpoint,), count / seconds)
+        if count or (endpoint, "") in known:
+            yield Series(NETWORK, (endpoint,), count / seconds)
     if now.connected is not None and before.connected is not None:
         opened = _more(before.connected, now.connected)
         yield Series(NEW_CONNECTIONS, (), opened / seconds)
+
+
+def _known(router: Counted) -> set[tuple[str, str]]:
+    """Return what the router has now, with and without deployment.
+
+    Its counters outlive what they are of, until it is started again.
+    """
+    return {("", ""), *router.instances, *((endpoint, "") for endpoint, _ in router.instances)}
 
 
 def _class_of(status: str) -> str:
