@@ -48,15 +48,15 @@ def said_of_service(supervisor: Supervisor, folders: Folders, state: State) -> d
         name = "autoscaler" if rules else "workspace service"
         return {"missing": f"the {name} does not run: {', '.join(lost)}; its log is {log}"}
     pages = [_said_of_page(process, metrics.port)] if metrics and metrics.port else []
-    runs = ["autoscaler runs"] if rules else ["workspace service runs"] * moving
-    said = "; ".join(filter(None, (*runs, *pages)))
+    plain = ["workspace service runs"] * (moving or not pages)
+    said = "; ".join((*(["autoscaler runs"] if rules else plain), *pages))
     return {"beside": said, "unkept": _unkept(folders) if rules else {}}
 
 
 def _said_of_page(process: ProcessState, port: int) -> str:
     """Say where the service serves its metrics, or that another process has the port."""
     if bind_fault(_HOST, port) is None:
-        return ""  # it is about to listen
+        return f"metrics start on {_HOST}:{port}"
     if listens(process.pid, Backend(host=_HOST, port=port)):
         return f"metrics on {_HOST}:{port}"
     remedy = "end that, or use another metrics.port"
