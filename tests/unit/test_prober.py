@@ -27,7 +27,7 @@ def write(folder: Path, name: str, value) -> None:
     (folder / f"{name}.json").write_text(value if isinstance(value, str) else json.dumps(value))
 
 
-def recorded(folder: Path, start_s: int = 100, **probe) -> None:
+def recorded(folder: Path, start_s: int = 100, admitted=None, **probe) -> None:
     liveness = {"initial_delay": 3, "period": 7, "timeout": 2, "failure_threshold": 4, **probe}
     fields = {
         "liveness_probe": liveness,
@@ -35,7 +35,8 @@ def recorded(folder: Path, start_s: int = 100, **probe) -> None:
         "start_timeout_s": start_s,
         "request_settings": {"request_timeout_ms": 9000},
     }
-    write(folder / "records", "Deployment.iris%2Fblue", {"properties": fields})
+    record = {"properties": fields, "admitted": admitted}
+    write(folder / "records", "Deployment.iris%2Fblue", record)
 
 
 def test_instances_are_asked_as_the_record_of_their_deployment_says_now(tmp_path: Path):
@@ -52,6 +53,18 @@ def test_instances_are_asked_as_the_record_of_their_deployment_says_now(tmp_path
     for half in ("{", "[]", '{"properties": {}}', '{"properties": {"liveness_probe": 7}}'):
         write(tmp_path / "records", "Deployment.iris%2Fblue", half)
         assert documents.asked() == []
+
+
+def test_what_a_rollout_starts_or_drains_is_not_asked_as_the_record_of_others_says(tmp_path: Path):
+    names = [NAME, "iris.blue.cd.0"]
+    instances = [{"name": name, "port": 21003, "liveness_path": "/live"} for name in names]
+    write(tmp_path / "instances", "iris%2Fblue", instances)
+    documents = Documents(tmp_path)
+    for admitted in (names[:1], names[1:], names, []):
+        recorded(tmp_path, admitted=admitted)
+        assert [one.name for one in documents.asked()] == admitted
+    recorded(tmp_path, admitted=None)  # of a release that did not note it
+    assert [one.name for one in documents.asked()] == names
 
 
 def test_instances_of_the_first_release_are_left_alone():

@@ -87,7 +87,11 @@ class Documents:
         self._known: dict[Path, tuple[tuple[int, int, int], Any]] = {}
 
     def asked(self) -> list[Asked]:
-        """Return how each recorded instance is asked; without those of older releases."""
+        """Return how each admitted instance is asked; without those of older releases.
+
+        The record says how, which is not yet that of instances that start, nor any more that of
+        instances that drain: on these is whoever starts or drains them.
+        """
         return [one for path in self._instances() for one in self._of(path)]
 
     def _instances(self) -> list[Path]:
@@ -98,11 +102,11 @@ class Documents:
         record = f"Deployment.{deployment}"
         recorded = self._read(self._folder / "records" / f"{quote(record, safe='')}.json")
         with suppress(KeyError, TypeError, ValueError, AttributeError):  # a document half there
-            fields = recorded["properties"]
+            fields, admitted = recorded["properties"], recorded.get("admitted")
             probe, first_s = fields["liveness_probe"], fields["readiness_probe"]["initial_delay"]
             stop_wait = fields["request_settings"]["request_timeout_ms"] // 1000 + 5
             for one in self._read(path) or ():
-                if one.get("liveness_path"):
+                if one.get("liveness_path") and (admitted is None or one["name"] in admitted):
                     yield Asked(
                         name=one["name"],
                         deployment=deployment,
