@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from inference_provider.targets.local import content, launch, leftovers
+from inference_provider.targets.local import content, launch, leftovers, pid_notes
 
 
 def test_a_restart_ends_the_children_that_a_killed_program_left(tmp_path):
@@ -46,6 +46,7 @@ def test_a_restart_ends_the_children_that_a_killed_program_left(tmp_path):
         gone, _ = psutil.wait_procs([child], timeout=5)
         assert gone == [child]
         assert second_child.is_running()
+        assert pid_notes.means(json.loads((tmp_path / "pid").read_text()), second.pid)
     finally:
         os.killpg(second.pid, signal.SIGKILL)
         second.wait()

@@ -16,6 +16,7 @@ import pytest
 from tests.ports import own_port
 
 from inference_provider.targets.local.liveness import Asked
+from inference_provider.targets.local.pid_notes import note_of
 from inference_provider.targets.local.prober import Documents, Prober, Processes, failure
 
 FIRST_RELEASE = Path(__file__).parents[1] / "fixtures" / "first-release" / "state" / "workspaces"
@@ -96,6 +97,22 @@ def test_only_the_process_with_the_instance_s_mark_is_ended(tmp_path: Path, proc
     assert processes.end(NAME, process.pid, signal.SIGTERM)
     assert process.wait(10) == -signal.SIGTERM
     assert not processes.end(NAME, process.pid, signal.SIGTERM)
+
+
+def test_a_process_is_known_by_its_start_whatever_its_title_has_overwritten(tmp_path: Path):
+    processes = Processes(tmp_path)
+    with subprocess.Popen(["sleep", "60"], env={}) as bare:  # as gunicorn with setproctitle
+        note = json.loads(note_of(bare.pid, 0))
+        (tmp_path / NAME).write_text(json.dumps(note))
+        assert processes.find(NAME) == bare.pid
+        before = {**note, "start": note["start"] + "1"}
+        (tmp_path / NAME).write_text(json.dumps(before))  # whose pid this process got
+        assert processes.find(NAME) is None
+        assert not processes.end(NAME, bare.pid, signal.SIGKILL)
+        (tmp_path / NAME).write_text(json.dumps(note))
+        assert processes.end(NAME, bare.pid, signal.SIGKILL)
+        assert bare.wait(10) == -signal.SIGKILL
+    assert processes.find(NAME) is None
 
 
 def test_an_instance_that_was_told_to_stop_is_asked_no_more_until_it_starts(

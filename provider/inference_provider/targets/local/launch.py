@@ -50,6 +50,8 @@ def enclose(asked: tuple[int, str, str]) -> None:
 
 def main(order_file: str) -> None:
     """Write this process's pid file and become the program."""
+    from inference_provider.targets.local.pid_notes import note_of  # noqa: PLC0415
+
     order = json.loads(Path(order_file).read_text())
     pid_file = Path(order["pid_file"])
     pid_file.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +62,7 @@ def main(order_file: str) -> None:
         if leftovers.find_process(pid_file) is None:
             own = order["environment"].get(leftovers.MARK_VARIABLE)
             leftovers.end_leftovers([pid_file], {own} if own else ())
-    pid_file.write_text(json.dumps({"pid": os.getpid(), "time": time.time()}))
+    pid_file.write_text(note_of(os.getpid(), time.time()))
     if order.get("content"):
         lay_out(order["content"])
     environment = order["environment"]

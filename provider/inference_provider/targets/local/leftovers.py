@@ -14,8 +14,11 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import psutil
+
+from inference_provider.targets.local.pid_notes import means
 
 MARK_VARIABLE = "INFERENCE_INSTANCE"
 START_SLACK_S = 30.0
@@ -33,13 +36,14 @@ def mark(folder: Path, program: str = "") -> str:
 
 def find_process(pid_file: Path) -> psutil.Process | None:
     """Return the process that a pid file names, if it still lives; never another with its pid."""
-    noted = _read(pid_file)
-    if noted is None:
+    note = _read(pid_file)
+    if note is None:
         return None
-    pid, time_s = noted
     try:
-        process = psutil.Process(pid)
-        ours = -1.0 <= time_s - process.create_time() <= START_SLACK_S
+        process = psutil.Process(note["pid"])
+        ours = means(note, process.pid)
+        if ours is None:
+            ours = -1.0 <= note["time"] - process.create_time() <= START_SLACK_S
     except psutil.Error:
         return None
     return process if ours and _runs(process) else None
@@ -84,23 +88,23 @@ def _runs(process: psutil.Process) -> bool:
         return False
 
 
-def _read(pid_file: Path) -> tuple[int, float] | None:
+def _read(pid_file: Path) -> dict[str, Any] | None:
     try:
         note = json.loads(pid_file.read_text())
-        return int(note["pid"]), float(note["time"])
+        return {**note, "pid": int(note["pid"]), "time": float(note["time"])}
     except (FileNotFoundError, ValueError):  # a power cut left half of it
         return None
 
 
 def _group(pid_file: Path) -> tuple[int, float] | None:
     """Return a group and its first process's start time; None if the pid now belongs to another."""
-    noted = _read(pid_file)
-    if noted is None or noted[1] < psutil.boot_time():
+    note = _read(pid_file)
+    if note is None or note["time"] < psutil.boot_time():
         return None
     with suppress(psutil.NoSuchProcess):
-        if psutil.Process(noted[0]).create_time() > noted[1] + 1.0:
+        if psutil.Process(note["pid"]).create_time() > note["time"] + 1.0:
             return None
-    return noted
+    return note["pid"], note["time"]
 
 
 def _find(groups: dict[int, float], marks: Collection[str]) -> list[psutil.Process]:

@@ -4,7 +4,6 @@
 `supervisor/`, supervisord and its programs run on without any note.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from inference_provider.targets.local.leftovers import MARK_VARIABLE, find_process, mark
+from inference_provider.targets.local.pid_notes import note_of
 from inference_provider.targets.private_file import write_private
 
 
@@ -44,8 +44,7 @@ def note_programs(folder: Path, pids: Path) -> None:
     for name, process in _programs(folder).items():
         note = pids / name
         if find_process(note) is None:
-            entry = {"pid": process.pid, "time": process.create_time()}
-            write_private(note, json.dumps(entry))
+            write_private(note, note_of(process.pid, process.create_time()))
 
 
 def _programs(folder: Path) -> dict[str, psutil.Process]:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from inference_provider.targets.local.liveness import Asked, Ended, Ward
+from inference_provider.targets.local.pid_notes import means
 
 LOOK_S = 0.5
 AT_ONCE = 16
@@ -35,23 +36,27 @@ Tell = Callable[[str, str, str], None]
 
 
 class Processes:
-    """The first process of each instance, by its note and its mark."""
+    """The first process of each instance, by its note."""
 
     def __init__(self, pids: Path) -> None:
         self._pids = pids
 
     def find(self, instance: str) -> int | None:
-        """Return an instance's process; None while there is none, or it is not the server yet."""
+        """Return an instance's process; None while there is none."""
         try:
-            pid = int(json.loads((self._pids / instance).read_bytes())["pid"])
+            note = json.loads((self._pids / instance).read_bytes())
+            pid = int(note["pid"])
+            ours = means(note, pid)
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return pid if _is_of(pid, instance) else None
+        if ours is None:
+            ours = _has_mark(pid, instance)
+        return pid if ours else None
 
     def end(self, instance: str, pid: int, number: int) -> bool:
         """Send a signal to a process, if it still is the instance's; never to another of its pid.
 
-        What is opened stays that process. If the pid belongs to another by the time its mark is
+        What is opened stays that process. If the pid belongs to another by the time its start is
         read, the signal goes to one that has ended, which is an error.
         """
         try:
@@ -59,7 +64,7 @@ class Processes:
         except OSError:
             return False
         try:
-            if not _is_of(pid, instance):
+            if self.find(instance) != pid:
                 return False
             signal.pidfd_send_signal(opened, number)
         except OSError:
@@ -69,8 +74,11 @@ class Processes:
         return True
 
 
-def _is_of(pid: int, instance: str) -> bool:
-    """Whether a process has an instance's mark in its environment."""
+def _has_mark(pid: int, instance: str) -> bool:
+    """Whether a process has an instance's mark in its environment, where its note says no more.
+
+    A server that sets its title has overwritten it.
+    """
     try:
         variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:  # gone, or another user's
