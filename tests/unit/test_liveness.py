@@ -29,7 +29,7 @@ class Story:
         for _ in range(seconds):
             self.now_s += 1.0
             self.ward.look(self.instances, self.now_s)
-            for one in self.ward.due(self.now_s):
+            for one in self.ward.due(self.now_s, 64):
                 pid, lives = self.pids.get(one.name), one.name not in self.hangs
                 if pid is None:
                     self.ward.absent(one.name)
@@ -119,7 +119,28 @@ def test_of_a_workspace_a_quarter_is_restarted_at_a_time_and_always_one():
         assert len(story.pass_by(5)) == expected
 
 
-def test_what_was_seen_before_the_machine_slept_is_no_evidence():
+def test_a_question_that_is_lost_is_asked_again_once_its_answer_is_overdue():
+    ward, instance = Ward(), asked(period=1, timeout=2)
+    times_s = [
+        now_s for now_s in range(20) if (ward.look([instance], now_s), ward.due(now_s, 1))[1]
+    ]
+    assert times_s == [0, 8, 16]  # each 2 s for an answer, and PAUSE_S
+
+
+def test_no_more_are_asked_at_once_than_may_be_and_who_waits_longest_comes_first():
+    ward, instances = Ward(), [asked(f"iris.d{n}.ab.0", period=1) for n in range(5)]
+    ward.look(instances, 100.0)
+    first = ward.due(100.0, 2)
+    assert [one.name for one in first] == ["iris.d0.ab.0", "iris.d1.ab.0"]
+    assert ward.due(100.5, 2) == []
+    for one in first:
+        ward.answered(one.name, 7, lives=True, begun_s=100.0)
+    ward.look(instances, 102.0)
+    assert [one.name for one in ward.due(102.0, 3)] == [f"iris.d{n}.ab.0" for n in (2, 3, 4)]
+    assert ward.due(102.0, 64) == first
+
+
+def test_what_was_seen_before_nobody_was_asked_for_a_while_is_no_evidence():
     story = Story(asked(failure_threshold=3))
     assert story.pass_by(2) == []
     story.hangs = {BLUE}

@@ -138,6 +138,25 @@ def test_an_instance_that_was_told_to_stop_is_asked_no_more_until_it_starts(
     prober.stop()
 
 
+def test_an_instance_of_which_a_question_went_wrong_is_asked_again(tmp_path: Path, process, capfd):
+    instance = {"name": NAME, "port": own_port(), "socket": False, "liveness_path": "/"}
+    write(tmp_path / "instances", "iris%2Fblue", [instance])
+    recorded(tmp_path, initial_delay=0, period=1, failure_threshold=1, start_s=0)
+    note = tmp_path / "supervisor" / "pids" / NAME
+    note.parent.mkdir(parents=True)
+    note.write_text('{"pid": Infinity}')
+    told = queue.SimpleQueue()
+    prober = Prober(tmp_path, lambda *event: told.put(event))
+    prober.start()
+    deadline = time.monotonic() + 20
+    while "OverflowError" not in capfd.readouterr().err:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    note.write_text(note_of(process.pid, 0))
+    assert told.get(timeout=20)[:2] == (NAME, "LivenessProbeFailed")
+    prober.stop()
+
+
 def test_why_a_route_did_not_answer_is_told(tmp_path: Path):
     nobody = failure(("127.0.0.1", own_port()), "/live", 1)
     assert nobody == "GET /live: [Errno 111] Connection refused"

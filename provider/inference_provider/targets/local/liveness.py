@@ -13,8 +13,9 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 PAUSE_S = 5.0
-"""Seconds without a look after which nothing that was seen before counts: the machine slept, or was
-so busy that nobody was asked on time."""
+"""Seconds without a look after which nothing that was seen before counts: the machine was so busy,
+or a virtual one paused, that nobody was asked on time. A question counts as lost as long after its
+answer should be there."""
 AT_ONCE = 4
 """Of so many instances of a workspace one may be restarted at a time, and always one."""
 
@@ -70,7 +71,8 @@ class Ward:
     def __init__(self) -> None:
         self._asked: dict[str, Asked] = {}
         self._due_s: dict[str, float] = {}
-        self._in_question: set[str] = set()
+        self._in_question: dict[str, float] = {}
+        """Until when an answer is waited for."""
         self._processes: dict[str, _Process] = {}
         self._restarted: dict[str, float] = {}
         """Until when a restart of an instance counts as under way, if it does not answer before."""
@@ -91,17 +93,27 @@ class Ward:
         for name in self._asked:
             self._due_s.setdefault(name, now_s)
 
-    def due(self, now_s: float) -> list[Asked]:
-        """Return whom to ask now; each must be told to `answered` or `absent`."""
-        names = {n for n, due_s in self._due_s.items() if due_s <= now_s} - self._in_question
-        for name in names:
-            self._due_s[name] = now_s + self._asked[name].period
-        self._in_question |= names
-        return [self._asked[name] for name in sorted(names)]
+    def due(self, now_s: float, at_once: int) -> list[Asked]:
+        """Return whom to ask now, who has waited longest first.
+
+        Args:
+            now_s: What the clock shows.
+            at_once: How many may be in question side by side. Each is until `answered` or `absent`
+                is told of it, or the question counts as lost.
+        """
+        for name in [n for n, until_s in self._in_question.items() if until_s < now_s]:
+            del self._in_question[name]
+        names = [n for n in self._due_s if self._due_s[n] <= now_s and n not in self._in_question]
+        names.sort(key=lambda name: (self._due_s[name], name))
+        asked = [self._asked[n] for n in names[: max(0, at_once - len(self._in_question))]]
+        for one in asked:
+            self._due_s[one.name] = now_s + one.period
+            self._in_question[one.name] = now_s + one.timeout + PAUSE_S
+        return asked
 
     def absent(self, name: str) -> None:
         """Note that an instance has no process now: whoever starts it is on it."""
-        self._in_question.discard(name)
+        self._in_question.pop(name, None)
         self._processes.pop(name, None)
 
     def answered(self, name: str, pid: int, *, lives: bool, begun_s: float) -> int | None:
@@ -116,7 +128,7 @@ class Ward:
         Returns:
             How many failures in a row count by now; None where this one does not.
         """
-        self._in_question.discard(name)
+        self._in_question.pop(name, None)
         asked = self._asked.get(name)
         if asked is None:
             return None

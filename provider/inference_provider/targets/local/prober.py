@@ -23,8 +23,8 @@ from inference_provider.targets.local.liveness import Asked, Ended, Ward
 from inference_provider.targets.local.pid_notes import means
 
 LOOK_S = 0.5
-AT_ONCE = 16
-"""Questions side by side; the time of one begins when it is asked."""
+AT_ONCE = 64
+"""Questions side by side, each in a thread, of which there are no more than were ever needed."""
 _HOST = "127.0.0.1"
 _LONGEST_BYTES = 4096
 """Of an answer, in which its status must have come."""
@@ -238,16 +238,24 @@ class Prober:
     def _look(self, pool: ThreadPoolExecutor) -> None:
         there = [one for one in self._documents.asked() if one.name not in self._stopping]
         self._ward.look(there, time.monotonic())
-        for asked in self._ward.due(time.monotonic()):
-            pool.submit(self._ask, asked)
         with suppress(Empty):
             while True:
                 self._note(self._answers.get_nowait())
         for ended in self._ward.to_end(time.monotonic()):
             self._end(ended)
+        for asked in self._ward.due(time.monotonic(), AT_ONCE):
+            pool.submit(self._ask, asked)
 
     def _ask(self, asked: Asked) -> None:
-        begun_s = time.monotonic()
+        begun_s, pid, fault = time.monotonic(), 0, ""
+        try:
+            pid, fault = self._question(asked)
+        except Exception as wrong:  # noqa: BLE001 - whoever asks is to ask again
+            self._complain(wrong)
+        self._answers.put(_Answer(asked.name, pid, fault, begun_s))
+
+    def _question(self, asked: Asked) -> tuple[int, str]:
+        """Return the process that was asked, or 0 where it was not one, and why it failed."""
         pid, fault = self._processes.find(asked.name) or 0, ""
         if pid:
             path = str(self._folder / "sockets" / str(asked.port))
@@ -255,7 +263,7 @@ class Prober:
             fault = failure(place, asked.path, asked.timeout)
             if self._processes.find(asked.name) != pid:
                 pid = 0
-        self._answers.put(_Answer(asked.name, pid, fault, begun_s))
+        return pid, fault
 
     def _note(self, answer: _Answer) -> None:
         if not answer.pid:
