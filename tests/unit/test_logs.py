@@ -79,6 +79,23 @@ def test_lines_of_older_files_of_a_log_are_found_with_their_times(tmp_path):
     assert [text for _, text in read(log, lines=100, since=since)] == every[4:]
 
 
+def test_a_log_that_comes_back_under_the_name_of_one_that_was_gone_begins_anew(tmp_path):
+    folder = tmp_path / "logs" / "iris" / "blue"
+    folder.mkdir(parents=True)
+    log, times = folder / "iris.blue.abc.0.log", LogTimes(tmp_path / "logs")
+    other = folder / "iris.blue.abc.1.log"
+    for one in (log, other):
+        one.write_text("one\n")
+    times.note()
+    log.unlink()
+    times.note()
+    log.write_text("1\n")
+    times.note()
+    assert not log.with_name(f".{log.name}.1.times").exists()
+    assert len(log.with_name(f".{log.name}.times").read_text().splitlines()) == 2
+    assert len(other.with_name(f".{other.name}.times").read_text().splitlines()) == 1
+
+
 def test_no_lines_are_none(log):
     assert read(log, lines=0) == []
 

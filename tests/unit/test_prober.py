@@ -115,8 +115,9 @@ def test_a_process_is_known_by_its_start_whatever_its_title_has_overwritten(tmp_
     assert processes.find(NAME) is None
 
 
-def test_an_instance_that_was_told_to_stop_is_asked_no_more_until_it_starts(
-    tmp_path: Path, process
+@pytest.mark.parametrize("back", ["Started", "unlisted"])
+def test_an_instance_that_was_told_to_stop_is_asked_no_more_until_it_starts_or_is_listed_anew(
+    tmp_path: Path, process, back
 ):
     instance = {"name": NAME, "port": own_port(), "socket": False, "liveness_path": "/"}
     write(tmp_path / "instances", "iris%2Fblue", [instance])
@@ -130,7 +131,13 @@ def test_an_instance_that_was_told_to_stop_is_asked_no_more_until_it_starts(
     prober.start()
     time.sleep(2.5)  # nobody listens: it would have been ended by now
     assert told.empty()
-    prober.took(NAME, "Started")
+    if back == "Started":
+        prober.took(NAME, "Started")
+    else:
+        recorded(tmp_path, admitted=[], initial_delay=0, period=1, failure_threshold=1, start_s=0)
+        time.sleep(2)
+        assert told.empty()
+        recorded(tmp_path, initial_delay=0, period=1, failure_threshold=1, start_s=0)
     assert told.get(timeout=20)[:2] == (NAME, "LivenessProbeFailed")
     assert told.get(timeout=20)[:2] == (NAME, "Killing")
     assert process.wait(20) == -signal.SIGTERM

@@ -15,10 +15,6 @@ def test_what_is_counted_is_bounded_and_the_total_stays():
     assert sorted(map(int, ends["iris.blue.ab.0"]["minutes"])) == list(range(700, 1000))
 
 
-def nothing() -> None:
-    pass
-
-
 def spoken(watch: Watch, *events: tuple[str, str]) -> bytes:
     """Let a watch listen to events as supervisord sends them; return its answers."""
     stream = "".join(
@@ -42,13 +38,13 @@ def exited(program: str) -> tuple[str, str]:
 
 def test_each_end_is_counted_until_the_program_is_added_anew(tmp_path: Path):
     file = tmp_path / "ends.json"
-    watch = Watch(file, nothing)
+    watch = Watch(file)
     quick = ("PROCESS_STATE_BACKOFF", "processname:a.b groupname:a.b from_state:STARTING tries:1")
     stopped = ("TICK_5", "when:5")
     answers = spoken(watch, exited("a.b"), quick, exited("c.d"), stopped)
     assert answers == b"READY\nRESULT 2\nOK" * 4 + b"READY\n"
     assert totals(file) == {"a.b": 2, "c.d": 1}
-    spoken(Watch(file, nothing), exited("a.b"))  # the listener died
+    spoken(Watch(file), exited("a.b"))  # the listener died
     assert totals(file)["a.b"] == 3
     spoken(watch, ("PROCESS_GROUP_REMOVED", "groupname:a.b\n"), exited("c.d"))
     assert totals(file) == {"c.d": 2}
@@ -56,7 +52,7 @@ def test_each_end_is_counted_until_the_program_is_added_anew(tmp_path: Path):
 
 def test_what_could_not_be_written_is_written_at_the_next_event(tmp_path: Path, capsys):
     file = tmp_path / "later" / "ends.json"
-    watch = Watch(file, nothing)
+    watch = Watch(file)
     spoken(watch, exited("a.b"))
     assert "No such file" in capsys.readouterr().err
     file.parent.mkdir()
@@ -64,14 +60,35 @@ def test_what_could_not_be_written_is_written_at_the_next_event(tmp_path: Path, 
     assert totals(file) == {"a.b": 1}
 
 
-def test_who_watches_does_its_other_work_at_each_event_even_when_a_count_cannot_be_written(
-    tmp_path: Path, capsys
-):
+def test_on_a_full_disk_each_part_of_the_work_is_done_that_can_be(tmp_path: Path, capsys):
+    done: list[tuple[str, ...]] = []
+
+    def fails(*_event: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    watch = Watch(
+        tmp_path / "later" / "ends.json",
+        (fails, lambda: done.append(("bound",))),
+        fails,
+        took=lambda *event: done.append(event),
+    )
+    running = ("PROCESS_STATE_RUNNING", "processname:a.b.c.0 groupname:g from_state:STARTING pid:7")
+    spoken(watch, exited("a.b.c.0"), running, ("TICK_5", "when:5"))
+    assert done == [("a.b.c.0", "ContainerCrash"), ("a.b.c.0", "Started"), ("bound",)]
+    said = capsys.readouterr().err
+    assert "No such file" in said  # the count was tried at each event, and the rest in vain too
+    told = Watch(tmp_path / "later" / "ends.json", tell=lambda *event: done.append(event))
+    spoken(told, exited("a.b.c.0"))
+    assert done[-1] == ("a.b.c.0", "ContainerCrash", "Its process ended by itself")
+
+
+def test_other_work_is_done_at_ticks_alone(tmp_path: Path):
     done: list[str] = []
-    watch = Watch(tmp_path / "later" / "ends.json", lambda: done.append("bound"))
-    spoken(watch, exited("a.b"), ("TICK_5", "when:5"))
-    assert done == ["bound", "bound"]
-    assert "No such file" in capsys.readouterr().err
+    watch = Watch(tmp_path / "ends.json", [lambda: done.append("bound")])
+    spoken(watch, exited("a.b"), exited("c.d"))
+    assert done == []
+    spoken(watch, ("TICK_5", "when:5"))
+    assert done == ["bound"]
 
 
 def test_what_happens_to_a_program_is_told_and_an_end_as_hung_counts_with_its_reason(
@@ -80,7 +97,7 @@ def test_what_happens_to_a_program_is_told_and_an_end_as_hung_counts_with_its_re
     told: list[tuple[str, str, str]] = []
     watch = Watch(
         tmp_path / "ends.json",
-        nothing,
+        (),
         lambda *event: told.append(event),
         lambda program, pid: (program, pid) == ("a.b.c.0", 7),
     )

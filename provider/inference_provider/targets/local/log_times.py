@@ -28,7 +28,10 @@ class LogTimes:
     def note(self) -> None:
         """Look at all logs. Raises OSError; the next look writes what is missing."""
         now = int(time.time())
-        for log in self._folder.glob("*/*/*.log"):
+        logs = {*self._folder.glob("*/*/*.log")}
+        for gone in self._known.keys() - logs:
+            del self._known[gone]
+        for log in logs:
             with suppress(FileNotFoundError):
                 self._note(log, now)
 

@@ -236,7 +236,9 @@ class Prober:
                     self._complain(fault)
 
     def _look(self, pool: ThreadPoolExecutor) -> None:
-        there = [one for one in self._documents.asked() if one.name not in self._stopping]
+        listed = self._documents.asked()
+        self._stopping.intersection_update(one.name for one in listed)  # the others are gone
+        there = [one for one in listed if one.name not in self._stopping]
         self._ward.look(there, time.monotonic())
         with suppress(Empty):
             while True:

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,7 +28,8 @@ TOLD = {
     "PROCESS_STATE_BACKOFF": ("BackOff", "Back-off restarting failed instance: it ended at once"),
 }
 """What is written to the event log: a name, of Azure ML where it has one, and a sentence."""
-EVENTS = (*TOLD, *ANEW, "TICK_5")
+TICK = "TICK_5"
+EVENTS = (*TOLD, *ANEW, TICK)
 
 Ends = dict[str, dict[str, Any]]
 """Per program: `total`, `minutes`, counts keyed by minutes since 1970, and `why` it ended last."""
@@ -50,19 +51,28 @@ def count_end(ends: Ends, program: str, minute: int, why: str = "") -> None:
 
 
 class Watch:
-    """Handles one event at a time; `each_time` is called after each, and at least every 5 s."""
+    """Handles one event at a time."""
 
     def __init__(
         self,
         ends_file: Path,
-        each_time: Callable[[], None],
+        each_tick: Sequence[Callable[[], None]] = (),
         tell: Tell = lambda _program, _name, _message: None,
         was_hung: Callable[[str, int], bool] = lambda _program, _pid: False,
+        took: Callable[[str, str], None] = lambda _program, _name: None,
     ) -> None:
-        """Count ends in a file; `was_hung` says whether a process has been ended as hung."""
+        """Prepare to count ends.
+
+        Args:
+            ends_file: Where they are counted.
+            each_tick: What is called every 5 s.
+            tell: Writes down what happened.
+            was_hung: Whether a process has been ended as hung.
+            took: Told what happened, even where none of it can be written down.
+        """
         self._ends_file = ends_file
-        self._each_time = each_time
-        self._tell, self._was_hung = tell, was_hung
+        self._each_tick = each_tick
+        self._tell, self._was_hung, self._took = tell, was_hung, took
         self._ends: Ends = {}
         self._unsaved = False
         with suppress(FileNotFoundError, ValueError):  # a restart of this program alone
@@ -70,8 +80,10 @@ class Watch:
             self._ends = found if isinstance(found, dict) else {}
 
     def take(self, event: str, fields: dict[str, str]) -> None:
-        """Handle one event. Raises OSError; the next event retries what failed."""
+        """Handle one event. Raises OSError, once all was tried; the next event retries a count."""
         program = fields.get("processname", "")
+        if event in TOLD:
+            self._took(program, TOLD[event][0])
         hung = event in ENDED and self._was_hung(program, int(fields.get("pid", 0)))
         if event in ENDED:
             count_end(self._ends, program, int(time.time() // 60), HUNG * hung)
@@ -79,19 +91,28 @@ class Watch:
         elif event in ANEW and fields["groupname"] in self._ends:
             del self._ends[fields["groupname"]]
             self._unsaved = True
-        try:
-            if self._unsaved:
-                self._save()
-            if event in TOLD and not hung and program != OWN:
-                self._tell(program, *TOLD[event])
-        finally:
-            self._each_time()
+        works = [self._save] if self._unsaved else []
+        if event in TOLD and not hung and program != OWN:
+            works.append(lambda: self._tell(program, *TOLD[event]))
+        _each(*works, *(self._each_tick if event == TICK else ()))
 
     def _save(self) -> None:
         beside = self._ends_file.with_name(f".{self._ends_file.name}")
         beside.write_text(json.dumps(self._ends))
         os.replace(beside, self._ends_file)
         self._unsaved = False
+
+
+def _each(*works: Callable[[], None]) -> None:
+    """Do all of it, also after some that fails. Raises the first OSError at the end."""
+    faults: list[OSError] = []
+    for work in works:
+        try:
+            work()
+        except OSError as fault:
+            faults.append(fault)
+    if faults:
+        raise faults[0]
 
 
 def listen(watch: Watch, events: BinaryIO, answers: BinaryIO) -> None:
@@ -126,16 +147,8 @@ def main() -> None:
     ends_file, log, limit, folder = *map(Path, sys.argv[1:3]), int(sys.argv[3]), Path(sys.argv[4])
     events, times = EventLog(log_of(folder)), LogTimes(folder / "logs")
     prober = Prober(folder, events.write)
-
-    def look() -> None:
-        bound_log(log, limit)
-        times.note()
-
-    def tell(program: str, name: str, message: str) -> None:
-        prober.took(program, name)
-        events.write(program, name, message)
-
-    watch = Watch(ends_file, look, tell, prober.has_ended)
+    ticks = (times.note, lambda: bound_log(log, limit))  # the latter may wait for the router
+    watch = Watch(ends_file, ticks, events.write, prober.has_ended, prober.took)
     prober.start()
     listen(watch, sys.stdin.buffer, sys.stdout.buffer)
     os._exit(0)  # supervisord is gone; a question that is still open waits for nobody
