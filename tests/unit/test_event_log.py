@@ -1,5 +1,6 @@
 """Events of instances in a file of bounded size."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from inference_provider.targets.local.event_log import EventLog
@@ -18,11 +19,29 @@ def test_events_are_kept_in_order_and_the_oldest_go(tmp_path: Path):
     assert max(sizes) < 2200
 
 
+def test_events_of_two_threads_are_all_kept_while_files_are_set_aside(tmp_path: Path):
+    log = EventLog(tmp_path / "events.jsonl", limit=20_000)
+
+    def write(thread: int) -> None:
+        for number in range(100):
+            log.write("iris.blue.ab.0", "Started", f"{thread} {number}")
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(write, range(4)))
+    before, now = (len(path.read_bytes()) for path in sorted(tmp_path.iterdir(), reverse=True))
+    assert before >= 20_000
+    assert now < 20_200
+    kept = [event["message"].split() for event in log.read()]
+    for thread in range(4):
+        own = [int(number) for by, number in kept if by == str(thread)]
+        assert own == list(range(100 - len(own), 100))
+
+
 def test_an_event_says_whose_it_is_and_half_a_line_is_left_out(tmp_path: Path):
     log = EventLog(tmp_path / "events.jsonl")
     log.write("iris.blue.ab.0", "Killing", "Stopping instance")
     with (tmp_path / "events.jsonl").open("a") as file:
-        file.write('{"time": "2026\n')
+        file.write('{"time": "2026')
     log.write("router", "Started", "Started instance")
     found = [(one["deployment"], one["instance"], one["name"]) for one in log.read()]
     assert found == [("iris/blue", "iris.blue.ab.0", "Killing"), ("", "router", "Started")]

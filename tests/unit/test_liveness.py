@@ -99,6 +99,16 @@ def test_of_a_deployment_the_next_is_restarted_once_the_one_before_answers():
     assert story.pass_by(1) == [(pair[1], False)]
 
 
+def test_of_one_that_waits_for_its_turn_no_more_failures_are_told_than_count():
+    pair = [f"iris.blue.ab.{n}" for n in range(2)]
+    ward = Ward()
+    for now_s in range(8):
+        ward.look([asked(name, start_limit=0) for name in pair], now_s)
+        told = [ward.answered(name, 7, lives=False, begun_s=now_s) for name in pair]
+        list(ward.to_end(now_s))
+        assert told == ([now_s + 1] * 2 if now_s < 3 else [None, None])
+
+
 def test_one_that_does_not_come_back_holds_up_the_next_no_longer_than_a_start_may_take():
     pair = [f"iris.blue.ab.{n}" for n in range(2)]
     story = Story(*(asked(name, start_limit=10, stop_wait=6) for name in pair))

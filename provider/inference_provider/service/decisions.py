@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from inference_provider.autoscale import Decision, Memory, Sample
+from inference_provider.targets.whole_lines import append_line
 from inference_provider.workspace.ruled import Ruled
 
 FILE_BYTES = 10_000_000
@@ -68,19 +69,4 @@ class Decisions:
             with suppress(FileNotFoundError):
                 if self._path.stat().st_size + len(line) > self._limit:
                     os.replace(self._path, self._path.with_name(f"{self._path.name}.1"))
-            _append(self._path, line.encode("ascii"))
-
-
-def _append(path: Path, line: bytes) -> None:
-    """Append a line, or nothing of it; after what a full disk has cut short it begins anew."""
-    with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as file:
-        size = file.seek(0, os.SEEK_END)
-        if size:
-            file.seek(size - 1)
-            line = line if file.read(1) == b"\n" else b"\n" + line
-        try:
-            if file.write(line) != len(line):
-                file.truncate(size)
-        except OSError:
-            file.truncate(size)
-            raise
+            append_line(self._path, line.encode("ascii"))

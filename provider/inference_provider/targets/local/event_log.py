@@ -4,12 +4,14 @@ Written by `watch.py`, which imports only the standard library; read by `compute
 """
 
 import json
-import os
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from inference_provider.targets.whole_lines import append_line
 
 EVENTS_BYTES = 1_000_000
 """Size at which the file is set aside, in place of the one before it."""
@@ -25,6 +27,7 @@ class EventLog:
 
     def __init__(self, file: Path, limit: int = EVENTS_BYTES) -> None:
         self._file, self._limit = file, limit
+        self._writing = threading.Lock()
         self._before = file.with_name(f"{file.name}.1")
 
     def write(self, instance: str, name: str, message: str) -> None:
@@ -42,13 +45,12 @@ class EventLog:
             "name": name,
             "message": message,
         }
-        with suppress(FileNotFoundError):
-            if self._file.stat().st_size >= self._limit:
-                self._file.replace(self._before)
-        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        opened = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        with os.fdopen(opened, "ab") as file:
-            file.write(json.dumps(event).encode() + b"\n")
+        with self._writing:
+            with suppress(FileNotFoundError):
+                if self._file.stat().st_size >= self._limit:
+                    self._file.replace(self._before)
+            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            append_line(self._file, json.dumps(event).encode() + b"\n")
 
     def read(self) -> Iterator[dict[str, Any]]:
         """Yield all events, oldest first; what a full disk or a power cut cut off is left out."""

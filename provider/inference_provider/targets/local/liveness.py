@@ -126,7 +126,8 @@ class Ward:
             begun_s: When it was asked.
 
         Returns:
-            How many failures in a row count by now; None where this one does not.
+            How many failures in a row count by now; None where this one does not, or where enough
+            did before: it waits for its turn to end.
         """
         self._in_question.pop(name, None)
         asked = self._asked.get(name)
@@ -144,7 +145,7 @@ class Ward:
         if begun_s < max(process.counts_from_s(asked), self._resumed_s):
             return None
         process.failures += 1
-        return process.failures
+        return process.failures if process.failures <= asked.failure_threshold else None
 
     def to_end(self, now_s: float) -> Iterator[Ended]:
         """Yield the processes to end now, and those that did not heed it, to be killed."""
