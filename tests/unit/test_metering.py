@@ -123,6 +123,28 @@ def until(holds, what):
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:9464", 200),
+        ("LOCALHOST", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:80", 200),
+        ("evil.example:9464", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("192.168.0.7", 421),
+        ("[::1", 421),
+        ("", 421),
+    ],
+)
+def test_a_page_is_told_to_who_asks_for_this_machine_alone(service, host, status):
+    port = own_port()
+    service.look(port=port)
+    answer = httpx.get(f"http://127.0.0.1:{port}/metrics", headers={"host": host})
+    assert answer.status_code == status
+    assert ("iris" in answer.text) == (status == 200)
+
+
 def test_a_page_comes_moves_and_goes_with_what_is_declared(service):
     first, second = own_port(), own_port()
     service.look(port=first)

@@ -1,9 +1,11 @@
 """The page of a workspace's metrics for Prometheus, on this machine's loopback alone."""
 
+import ipaddress
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from socketserver import ThreadingMixIn
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
@@ -11,6 +13,9 @@ from prometheus_client.core import GaugeMetricFamily
 
 from inference_provider.metrics.catalogue import CATALOGUE
 from inference_provider.metrics.series import Series
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 HOST = "127.0.0.1"
 AT_ONCE = 16
@@ -35,7 +40,7 @@ class Page:
         registry = CollectorRegistry()
         registry.register(_Known(known))
         self._server = _Server((HOST, port), silent_s)
-        self._server.set_app(make_wsgi_app(registry))
+        self._server.set_app(_for_this_machine(make_wsgi_app(registry)))
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
@@ -81,6 +86,29 @@ class _Server(ThreadingMixIn, WSGIServer):
 class _Handler(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing of each look."""
+
+
+def _for_this_machine(served: "WSGIApplication") -> "WSGIApplication":
+    """Refuse a name of somebody else's, which may lead here (DNS rebinding).
+
+    A page of the web that a browser of this machine shows could read the metrics by it.
+    """
+
+    def asked(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        if _is_of_this_machine(environ.get("HTTP_HOST", HOST)):
+            return served(environ, start)
+        start("421 Misdirected Request", [("Content-Type", "text/plain")])
+        return [b"This page is at 127.0.0.1 and localhost only.\n"]
+
+    return asked
+
+
+def _is_of_this_machine(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 class _Known:
