@@ -12,10 +12,10 @@ from inference_provider.autoscale import Sample
 from inference_provider.errors import TargetError
 from inference_provider.observed import Actor, Kind
 from inference_provider.service import autoscaler
-from inference_provider.service.__main__ import look
 from inference_provider.service.autoscaler import Autoscaler
 from inference_provider.service.decisions import Decisions
 from inference_provider.service.faults import Faults
+from inference_provider.service.looking import look
 from inference_provider.targets.rule_faults import read
 from inference_provider.workspace.state import deployment_lock
 from inference_provider.workspace.units import Units

@@ -7,6 +7,7 @@ from inference_provider.canary import Counts
 from inference_provider.errors import RouterRejected
 from inference_provider.observed import Actor, Kind
 from inference_provider.service.canaries import Canaries
+from inference_provider.service.looking import look
 
 SERVICE = Actor(user="service", command="rollout")
 
@@ -96,13 +97,18 @@ def test_what_was_recorded_and_not_published_is_published_by_who_looks_next(case
     assert case.split == {"blue": 90, "green": 10}
 
 
-def test_a_move_that_the_router_refuses_is_tried_again_and_holds_up_no_other(case):
-    lab = case.lab
+def begin_rose(lab) -> None:
+    """Begin the same at another endpoint."""
     lab.apply(lab.endpoint("rose"), lab.deployment("blue", "rose"), lab.deployment("green", "rose"))
     rose = lab.rollout(green=100)
     spec = rose.spec.model_copy(update={"endpoint": "rose"})
     id_ = lab.id(Kind.TRAFFIC, "rose")
     lab.apply(lab.traffic("rose", blue=100), rose.model_copy(update={"id": id_, "spec": spec}))
+
+
+def test_a_move_that_the_router_refuses_is_tried_again_and_holds_up_no_other(case):
+    lab = case.lab
+    begin_rose(lab)
     case.looks(10)
 
     def refuse_iris(endpoints) -> None:
@@ -118,6 +124,23 @@ def test_a_move_that_the_router_refuses_is_tried_again_and_holds_up_no_other(cas
     case.looks(1)
     assert case.split == {"blue": 50, "green": 50}
     assert case.actions == ["step on", "step on"]
+
+
+def test_a_fault_that_nobody_foresaw_is_told_and_holds_up_no_other(case, capfd):
+    begin_rose(case.lab)
+    case.looks(10)
+
+    def fail_iris(endpoints) -> None:
+        if any(one.name == "iris" and one.weights.get("green") == 50 for one in endpoints):
+            raise KeyError("iris")
+
+    case.lab.router.router.refuses = fail_iris
+    case.at_s, case.requests = case.at_s + 60, case.requests + 100
+    said = look(case.canaries, "")
+    assert look(case.canaries, said) == said == "KeyError: 'iris'"
+    assert capfd.readouterr().err.count("Traceback (most recent call last):") == 1
+    weights = case.lab.router.status().weights
+    assert (weights["iris"]["green"], weights["rose"]["green"]) == (10, 50)
 
 
 def test_a_silent_router_moves_nothing_until_it_was_silent_for_too_long(case):

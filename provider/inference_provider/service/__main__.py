@@ -17,10 +17,11 @@ from typing import NoReturn
 from inference_provider.actor import current_actor
 from inference_provider.observed import Actor
 from inference_provider.secret_stores.opened import open_store
-from inference_provider.service.autoscaler import AT_ONCE, FORESEEN, Autoscaler, Samples, said_of
+from inference_provider.service.autoscaler import AT_ONCE, Autoscaler, Samples
 from inference_provider.service.canaries import Canaries, watch
 from inference_provider.service.decisions import FILE_BYTES, Decisions
 from inference_provider.service.faults import Faults
+from inference_provider.service.looking import look
 from inference_provider.service.metering import Metering
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.system_clock import SystemClock
@@ -128,19 +129,6 @@ def _on_its_engine(workspace: str) -> _Place:
     files = (Path(FOLDER) / DECISIONS, Path(FOLDER) / FAULTS)
     samples = target.docker.samples(workspace)
     return _Place(target, workspace, samples, actor, *files, file_bytes=_FETCHED_BYTES)
-
-
-def look(autoscaler: Autoscaler, said: str) -> str:
-    """Look once; say what is wrong when it is not what was said last, and return it."""
-    try:
-        autoscaler.look()
-    except Exception as fault:  # noqa: BLE001 - it is said, and the next look may go well
-        wrong = said_of(fault)
-        if wrong != said:
-            told = wrong if isinstance(fault, FORESEEN) else traceback.format_exc().rstrip()
-            print(told, file=sys.stderr, flush=True)  # noqa: T201 - its log
-        return wrong
-    return ""
 
 
 if __name__ == "__main__":

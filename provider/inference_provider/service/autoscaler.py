@@ -16,6 +16,7 @@ from inference_provider.errors import Busy, InferenceError, TargetError
 from inference_provider.observed import Actor, ResourceId
 from inference_provider.service.decisions import Decisions, Noted
 from inference_provider.service.faults import Faults
+from inference_provider.service.looking import said_of
 from inference_provider.targets.rule_faults import ALL
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import Clock
@@ -32,7 +33,6 @@ _UNMEASURED_S = 60.0
 """How long a metric may be unknown before that is a fault; a rate needs two looks."""
 _AS_WANTED_S = 600.0
 """How long a count must be as wanted, until a change before that failed is told no more."""
-FORESEEN = (InferenceError, OSError)
 _SHOWN = 400
 """Characters of a fault that are kept; the log of decisions has all of it."""
 
@@ -242,8 +242,3 @@ def _told(fault: BaseException) -> str:
     if isinstance(fault, Busy):
         return _HELD
     return str(fault) if isinstance(fault, InferenceError) else type(fault).__name__
-
-
-def said_of(fault: Exception) -> str:
-    """Say what is wrong; of what nobody foresaw, of which kind it is too."""
-    return str(fault) if isinstance(fault, FORESEEN) else f"{type(fault).__name__}: {fault}"

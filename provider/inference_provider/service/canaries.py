@@ -5,7 +5,6 @@ here may be lost at any moment: a step then bakes again.
 """
 
 import os
-import sys
 import threading
 import time
 import traceback
@@ -15,8 +14,8 @@ from datetime import datetime
 from functools import partial
 
 from inference_provider.canary import Counts, Known, Move, decide
-from inference_provider.errors import InferenceError
 from inference_provider.observed import Actor
+from inference_provider.service.looking import look
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.shifting import UnderWay
 
@@ -66,7 +65,7 @@ class Canaries:
         """Measure all deployments that gain requests, decide, and move what is to move.
 
         Raises:
-            InferenceError: One could not be moved, or nothing could be read; the next look tries
+            Exception: One could not be moved, or nothing could be read; the next look tries
                 it again, and the others have moved.
         """
         there = self._engine.shifts(self._workspace)
@@ -75,11 +74,11 @@ class Canaries:
         if not there:
             return
         counts = self._measure(sorted({name for one in there for name in one.gaining}))
-        faults = list[InferenceError]()
+        faults = list[Exception]()
         for one in there:
             try:
                 self._look_at(one, counts)
-            except InferenceError as fault:
+            except Exception as fault:  # noqa: BLE001 - raised when the others were looked at
                 faults.append(fault)
         if faults:
             raise faults[0]
@@ -121,20 +120,8 @@ def _keep_looking(canaries: Canaries) -> None:
     said = ""
     try:
         while True:
-            said = _look(canaries, said)
+            said = look(canaries, said)
             time.sleep(PERIOD_S)
     except BaseException:  # noqa: BLE001 - the process lives on, and nobody would watch
         traceback.print_exc()
         os._exit(1)
-
-
-def _look(canaries: Canaries, said: str) -> str:
-    """Look once; say what is wrong when it is not what was said last, and return it."""
-    wrong = ""
-    try:
-        canaries.look()
-    except (InferenceError, OSError) as fault:
-        wrong = str(fault)
-    if wrong and wrong != said:
-        print(wrong, file=sys.stderr, flush=True)  # noqa: T201 - the log of the process
-    return wrong
