@@ -15,6 +15,8 @@ if ! docker version >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
   if command -v dockerd >/dev/null; then
     command -v sshd >/dev/null || apt-get install -y -qq openssh-server >/dev/null || say "openssh-server cannot be installed"
     mkdir -p "$folder"
+    exec 9>"$folder/lock" # two Engines on one folder take each other's sockets away
+    flock -n 9 || { say "another run has the Engine; waiting until it ends"; flock 9; }
     export DOCKER_HOST=unix://$folder/docker.sock
     rm -f "$folder/pid" # of one that was killed
     # with this in its PATH an Engine starts what asks for GPUs, and tells it which in a variable
@@ -22,7 +24,7 @@ if ! docker version >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
     chmod +x "$folder/nvidia-container-runtime-hook"
     export INFERENCE_TEST_FAKE_GPUS=1
     PATH=$PATH:$folder dockerd --data-root "$folder/data" --exec-root "$folder/exec" -H "$DOCKER_HOST" -p "$folder/pid" \
-      >"$folder/log" 2>&1 &
+      >"$folder/log" 2>&1 9>&- &
     engine=$!
     trap 'kill "$engine" 2>/dev/null; wait "$engine" 2>/dev/null || true' EXIT
     for _ in $(seq 60); do
@@ -49,4 +51,4 @@ if [ -n "${engine:-}" ] && ! why=$(docker run --rm --pull never "$image" true 2>
   kill "$engine" && wait "$engine" || true
 fi
 
-"$@"
+"$@" 9>&-
