@@ -153,6 +153,30 @@ def test_owners_of_one_state_are_reviewed_each_with_its_own(state):
     assert len(verdicts) == 6
 
 
+@pytest.mark.parametrize("other", ["another", "zebra"])
+def test_what_another_owner_of_the_state_declares_is_not_unmanaged(state, other):
+    """The other's review says it is owned by `demo`; whichever of them comes first."""
+    state.of(GREEN)["inputs"]["stack"] = other
+    found = json.loads(state.drift("--json").stdout)["resources"]
+    assert [one["verdict"] for one in found if one["address"] == GREEN] == ["drifted"]
+
+
+def test_a_state_of_two_places_that_share_an_address_is_refused_and_names_both(state):
+    """One of the two verdicts would hide the other."""
+    state.cli("split", "iris", "blue=90", "green=10")
+    host = {"kind": "docker", "host": "tcp://10.0.0.7:2376"}
+    for one in [one for one in state.resources if "inputs" in one]:
+        key = "target" if one["type"].endswith("Workspace") else "place"
+        state.resources.append({**one, "inputs": {**one["inputs"], key: host}})
+    result = state.drift()
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.splitlines()[1:] == [
+        "  workspace 'default' is on memory and on docker tcp://10.0.0.7:2376, and both have"
+        " Workspace 'default'; a review knows each thing by its address; give one of the two"
+        " workspaces another name, or declare it by another project"
+    ]
+
+
 def test_a_stack_file_may_be_json_too(state):
     file = state.cli.file.parent / "stack.json"
     file.write_text(json.dumps({"name": "demo", "workspaces": [{"name": "default"}]}))

@@ -8,14 +8,16 @@ from pathlib import Path
 import yaml
 
 from inference_provider.cli import strict_json
-from inference_provider.cli.sarif import Place
+from inference_provider.cli.sarif import Place as Line
 from inference_provider.cli.session import Session
-from inference_provider.drift import DriftReport
+from inference_provider.drift import DriftReport, ResourceDrift
 from inference_provider.errors import Fault, SpecError
 from inference_provider.files.declared_places import DeclaredPlaces
 from inference_provider.files.reading import Unreadable, read_text
 from inference_provider.handlers.exported import Exported, exported
 from inference_provider.handlers.places import led_away
+from inference_provider.observed import ResourceId
+from inference_provider.spec.target import Place
 from inference_provider.stack import Pipeline, Stack
 
 EXPORT_MIB = 256
@@ -38,15 +40,15 @@ class Declared:
     def _places(self) -> DeclaredPlaces:
         return DeclaredPlaces.read(self.file, self.stacks[0].spec)
 
-    def place(self, address: str, field: str) -> Place:
+    def place(self, address: str, field: str) -> Line:
         """Return where something is declared; the head of the file for what is declared nowhere."""
         line: int | None = None
         if not isinstance(self.stacks[0], Exported):
             line = self._places.line(address, field)
         for stack in self.stacks:
             if isinstance(stack, Exported) and address in stack.lines:
-                return Place(*stack.lines[address])
-        return Place(self.name_of_file, line or 1)
+                return Line(*stack.lines[address])
+        return Line(self.name_of_file, line or 1)
 
     @property
     def name_of_file(self) -> str:
@@ -78,14 +80,42 @@ def read_declared(session: Session, path: Path) -> Declared:
 
 
 def review(session: Session, declared: Declared) -> DriftReport:
-    """Compare what is declared with what is recorded and what runs, in each place."""
-    reports = list(_reports(session, declared))
-    found = {one.id: one for report in reports for one in report.resources}
-    notes = tuple(dict.fromkeys(note for report in reports for note in report.notes))
-    return DriftReport(stack=declared.name, resources=tuple(found.values()), notes=notes)
+    """Compare what is declared with what is recorded and what runs, in each place.
+
+    Raises:
+        SpecError: Two places have something of one address, by which a report knows it.
+    """
+    found: dict[ResourceId, tuple[Place, ResourceDrift]] = {}
+    notes: dict[str, None] = {}
+    for stack, report in _reports(session, declared):
+        notes |= dict.fromkeys(report.notes)
+        for one in report.resources:
+            if _is_of_another(stack, one):
+                continue
+            place, _ = found.setdefault(one.id, (stack.place, one))
+            if place != stack.place:
+                raise _in_two_places(declared, one.id, place, stack.place)
+    resources = tuple(one for _, one in found.values())
+    return DriftReport(stack=declared.name, resources=resources, notes=tuple(notes))
 
 
-def _reports(session: Session, declared: Declared) -> Iterator[DriftReport]:
+def _is_of_another(stack: Stack, one: ResourceDrift) -> bool:
+    """Whether another owner of the same state declares it, and so judges it."""
+    return (
+        isinstance(stack, Exported) and stack.owners.get(one.id.address, stack.name) != stack.name
+    )
+
+
+def _in_two_places(declared: Declared, one: ResourceId, first: Place, other: Place) -> SpecError:
+    reason = (
+        f"workspace '{one.workspace}' is on {first} and on {other}, and both have {one};"
+        " a review knows each thing by its address"
+    )
+    remedy = "give one of the two workspaces another name, or declare it by another project"
+    return SpecError((Fault("", reason, remedy),), str(declared.file))
+
+
+def _reports(session: Session, declared: Declared) -> Iterator[tuple[Stack, DriftReport]]:
     for stack in declared.stacks:
         target = session.at(stack.place)
         report = Pipeline(target, session.actor("drift")).drift(stack)
@@ -93,7 +123,7 @@ def _reports(session: Session, declared: Declared) -> Iterator[DriftReport]:
             if (fault := led_away(stack.home, target.home())) is not None:
                 raise SpecError((fault,), f"the state of stack '{stack.name}'")
             report = report.model_copy(update={"notes": stack.notes})
-        yield report
+        yield stack, report
 
 
 def _from_here(path: Path) -> str:
