@@ -30,6 +30,7 @@ deployments:
     environment: plain:1
     request_settings:
       request_timeout_ms: 9000
+  # on trial
   - {endpoint: iris, name: green, environment: "plain:1", environment_variables: {TOKEN: first}}
 """
 BLUE, GREEN, ENDPOINT, TRAFFIC = (
@@ -129,6 +130,77 @@ def test_a_patch_of_which_the_file_would_have_a_fault_is_not_printed(cli):
     assert "traffic.green: the file would have a fault: no deployment 'green'" in result.stderr
 
 
+def test_what_fits_together_is_in_the_patch_and_the_rest_is_told(cli):
+    """Each of two adoptions may be fine, and both together a fault."""
+    changed(
+        cli,
+        ("memory}", "memory, quota: {max_instances: 4}}"),
+        ("request_timeout_ms: 9000", "request_timeout_ms: 9000\n    instance_count: 2"),
+        ("{TOKEN: first}}", "{}, instance_count: 2}"),
+        ("tags: {team: ml}", "tags: {team: ai}"),
+    )
+    cli.file.write_text(
+        WRITTEN.replace("memory}", "memory, quota: {max_instances: 3}}").replace("TOKEN: first", "")
+    )
+    result = cli("drift", *(f"--adopt={one}" for one in (BLUE, GREEN, ENDPOINT)))
+    assert result.exit_code == 2
+    added = [line for line in result.stdout.splitlines() if line.startswith("+ ")]
+    assert added == ["+    tags: {team: ai}", "+    instance_count: 2"]
+    assert result.stderr.startswith(
+        f"not in the patch: {GREEN} instance_count: the file would have a fault: "
+    )
+
+
+NEIGHBOURS = """\
+    request_settings:
+      request_timeout_ms: 9000
+    environment_variables:
+      URL: https://ann:hunter2@store.test/x
+      PASSWORD: "${env:PASSWORD}"
+    description: first
+    instance_count: 1
+"""
+
+
+def test_a_patch_has_less_context_where_more_would_show_a_secret(cli, monkeypatch):
+    """Its context is at least a line on both sides, or `git apply` would not take it."""
+    monkeypatch.setenv("PASSWORD", "hunter3")
+    text = WRITTEN[: WRITTEN.index("    request_settings")] + NEIGHBOURS
+    cli.file.write_text(text.replace("instance_count: 1", "instance_count: 2"))
+    assert cli("up").exit_code == 0
+    cli.file.write_text(text)
+    result = cli("drift", "--adopt", "all")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines()[3:] == [
+        '       PASSWORD: "${env:PASSWORD}"',
+        "     description: first",
+        "-    instance_count: 1",
+        "+    instance_count: 2",
+    ]
+    apply(cli, result.stdout, "git", "apply", "-")
+    assert cli("drift").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "told"),
+    [
+        ("first}}", "first}, instance_count: 2}", f"{GREEN} instance_count"),
+        ("ms: 9000", "ms: 8000", f"{BLUE} request_settings.request_timeout_ms"),
+    ],
+)
+def test_what_no_patch_declares_without_showing_a_secret_is_told(cli, was, now, told):
+    """It stands in the same line, or in the next."""
+    text = WRITTEN.replace("  # on trial\n", "")
+    cli.file.write_text(text.replace(was, now))
+    assert cli("up").exit_code == 0
+    cli.file.write_text(text)
+    result = cli("drift", "--adopt", "all")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"not in the patch: {told}: its patch would show the secret in line 23\n"
+    )
+
+
 def test_a_secret_is_not_adopted_and_stands_in_no_patch(cli):
     changed(cli, ("TOKEN: first", "TOKEN: second"))
     result = cli("drift", "--adopt", "all")
@@ -211,8 +283,10 @@ def test_a_patch_of_nothing_is_told(cli):
 
 
 def test_a_file_without_a_last_newline_is_patched(cli):
-    changed(cli, ("TOKEN: first}}", "TOKEN: first}, instance_count: 2}"))
-    cli.file.write_text(WRITTEN.rstrip("\n"))
+    text = WRITTEN.replace("TOKEN: first", "")
+    cli.file.write_text(text.replace("{}}", "{}, instance_count: 2}"))
+    assert cli("up").exit_code == 0
+    cli.file.write_text(text.rstrip("\n"))
     result = cli("drift", "--adopt", "all")
     assert "\\ No newline at end of file\n" in result.stdout
     apply(cli, result.stdout, "git", "apply", "-")

@@ -4,13 +4,13 @@ A patch is printed only if the file with it is read without a fault, leaves none
 findings, and brings no other.
 """
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from inference_provider.cli.declared import Declared
+from inference_provider.cli.patch import patch, secret_shown
 from inference_provider.cli.session import Session
 from inference_provider.drift import (
     DriftReport,
@@ -108,14 +108,31 @@ def adopted(
             wanted[address] = changes
             keys[address] = keys_of(resource).keys() - refused.keys()
     trial = _Trial(path, text, places, before, review)
-    if wanted and trial.fails(wanted, keys):
-        for address in list(wanted):
-            if why := trial.fails({address: wanted[address]}, keys):
-                found.refused |= dict.fromkeys(keys[address], why)
-                del wanted[address]
-    if wanted and not trial.fails(wanted, keys):
-        found.text = trial.edited(wanted)
+    fitting, why = _fitting(trial, wanted, keys)
+    for address, reason in why.items():
+        found.refused |= dict.fromkeys(keys[address], reason)
+    if fitting:
+        found.text = trial.edited(fitting)
     return found
+
+
+def _fitting(
+    trial: "_Trial", wanted: Mapping[str, _Changes], keys: Mapping[str, set[Key]]
+) -> tuple[Mapping[str, _Changes], dict[str, str]]:
+    """Return as many changes as can be made together, and why each other cannot."""
+    if not wanted or not trial.fails(wanted, keys):
+        return wanted, {}
+    fitting: dict[str, _Changes] = {}
+    why: dict[str, str] = {}
+    grows = True
+    while grows:  # one that failed may need one that was added behind it
+        before = len(fitting)
+        for address in [one for one in wanted if one not in fitting]:
+            why[address] = trial.fails({**fitting, address: wanted[address]}, keys)
+            if not why[address]:
+                fitting[address] = wanted[address]
+        grows = before < len(fitting) < len(wanted)
+    return fitting, {address: reason for address, reason in why.items() if reason}
 
 
 def _text_of(path: Path) -> str:
@@ -206,28 +223,11 @@ class _Trial:
             return "it would differ all the same"
         if more := left - before:
             return f"{min(more).address} would differ then"
+        if (line := secret_shown(self.text, text)) is not None:
+            return f"its patch would show the secret in line {line}"
         return ""
 
 
 def _findings(report: DriftReport) -> Iterator[Key]:
     for resource in report.resources:
         yield from keys_of(resource)
-
-
-def patch(path: str, before: str, after: str) -> str:
-    """Return a unified diff that `patch -p1` and `git apply` take."""
-    old, new = (_lines(text) for text in (before, after))
-    tab = "\t" if " " in path else ""
-    lines = difflib.unified_diff(old, new, f"a/{path}{tab}", f"b/{path}{tab}")
-    unended = "\n\\ No newline at end of file\n"
-    return "".join(line if line.endswith("\n") else line + unended for line in lines)
-
-
-def _lines(text: str) -> list[str]:
-    """Return lines with their ends; YAML's other line ends are none of a patch."""
-    lines = text.split("\n")
-    return (
-        [*(f"{line}\n" for line in lines[:-1]), *lines[-1:]]
-        if lines[-1]
-        else [f"{line}\n" for line in lines[:-1]]
-    )
