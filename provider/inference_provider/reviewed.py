@@ -4,11 +4,12 @@ A finding is known by its resource, its field and its verdict, so a value that c
 same finding. One that is gone leaves the history; if it comes back, it begins again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
 from inference_provider.drift import DriftReport, ResourceDrift, Verdict
+from inference_provider.observed import ResourceId
 from inference_provider.waivers import Finding, Sighting, Waiver
 
 _SHOWN = 5
@@ -90,7 +91,8 @@ def waived(report: DriftReport, waivers: Sequence[Waiver], now: datetime) -> Dri
     silent = {r.id.address for r in report.resources if r.verdict == Verdict.UNREADABLE}
     known = {r.id.address: tuple(field.path for field in r.fields) for r in report.resources}
     idle = (one for one in waivers if one not in accepted.used and one.address not in silent)
-    told = (_idle(one, known.get(one.address)) for one in idle)
+    there = {r.id.workspace for r in report.resources}
+    told = (_idle(one, known.get(one.address), report.stack, there) for one in idle)
     return report.model_copy(update={"resources": resources, "notes": (*report.notes, *told)})
 
 
@@ -105,16 +107,22 @@ def _with_waivers(resource: ResourceDrift, accepted: _Accepted) -> ResourceDrift
     return resource.model_copy(update={"fields": fields, **own})
 
 
-def _idle(waiver: Waiver, differing: Sequence[str] | None) -> str:
+def _idle(
+    waiver: Waiver, differing: Sequence[str] | None, stack: str, workspaces: Container[str]
+) -> str:
     """Say why a waiver matches nothing.
 
     Args:
         waiver: It.
         differing: The fields of its resource that differ; None where there is no such resource.
+        stack: What is reviewed; others may keep their waivers in the same file.
+        workspaces: Those of the stack.
     """
     told = f"the waiver of {waiver} by {waiver.owner} matches nothing"
     if differing is None:
-        return f"{told}, there is no such resource: remove it"
+        told = f"{told}, there is no such resource in stack '{stack}'"
+        mine = ResourceId.parse(waiver.address).workspace in workspaces
+        return f"{told}: remove it unless another stack has one" if mine else told
     if differing and not waiver.field:
         fields = ", ".join(differing[:_SHOWN])
         return f"{told}: it names no field, and what differs there is {fields}; add `field`"

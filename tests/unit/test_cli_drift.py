@@ -84,7 +84,12 @@ def test_what_is_missing_or_unmanaged_is_waived_without_a_field(cli):
     ("address", "field", "why"),
     [
         ("Endpoint/default/iris", "tags", ", that does not differ: remove it"),
-        ("Endpoint/default/rose", "tags", ", there is no such resource: remove it"),
+        (
+            "Endpoint/default/rose",
+            "tags",
+            ", there is no such resource in stack 'demo': remove it unless another stack has one",
+        ),
+        ("Endpoint/other/rose", "tags", ", there is no such resource in stack 'demo'"),
         (
             TRAFFIC,
             "",
@@ -100,6 +105,7 @@ def test_a_waiver_of_nothing_is_told_in_every_format(split, address, field, why,
     named = f"{address} {field}".strip()
     note = f"the waiver of {named} by ana matches nothing{why}"
     assert note in result.stdout
+    assert ("remove it" in result.stdout) == ("remove it" in why)
 
 
 def test_what_cannot_be_read_is_not_waived_and_its_waiver_is_not_idle(split, monkeypatch):
@@ -190,7 +196,13 @@ def test_what_was_gone_in_between_begins_again(split):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{", "it is no history of drift reviews; delete it to start a new history"),
+        ("{", "it is no history of drift reviews; name another file\n"),
+        ("name: demo", "it is no history of drift reviews; name another file\n"),
+        ('{"name": "demo", "version": 1}', "it is no history of drift reviews; name another file"),
+        (
+            '{"version": 1, "stack": "demo", "findings": [5]}',
+            "it is no history of drift reviews; delete it to start a new history, or name another",
+        ),
         ('{"stack": "other", "findings": []}', "it is of stack 'other', not of 'demo'"),
         ('{"version": 2, "stack": "demo"}', "a newer release wrote it (version 2)"),
     ],

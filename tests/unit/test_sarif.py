@@ -163,7 +163,8 @@ def test_the_whole_document_of_one_waived_finding(cli):
                         "level": "note",
                         "message": {
                             "text": "the waiver of Model/default/m:1 by ben matches nothing,"
-                            " there is no such resource: remove it"
+                            " there is no such resource in stack 'demo': remove it unless"
+                            " another stack has one"
                         },
                     }
                 ],

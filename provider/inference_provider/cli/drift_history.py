@@ -5,7 +5,6 @@ a file of whoever reviews: a CI system caches it from one run to the next. It ho
 of fields and times; no value.
 """
 
-import json
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +17,8 @@ from inference_provider.reviewed import History, Key
 from inference_provider.targets.private_file import write_private
 from inference_provider.waivers import Sighting
 
-_AGAIN = "delete it to start a new history, or name another file"
+_ANOTHER = "name another file"
+_AGAIN = f"delete it to start a new history, or {_ANOTHER}"
 
 
 class _Entry(Sighting):
@@ -50,9 +50,13 @@ def read_history(path: Path, stack: str) -> History:
             raise _refused(path, reason, "use that release, or name another file")
         document = _Document.model_validate(value)
     except Unreadable as exc:
-        raise _refused(path, exc.reason, exc.remedy or _AGAIN) from exc
-    except (ValidationError, json.JSONDecodeError, ValueError):
-        raise _refused(path, "it is no history of drift reviews", _AGAIN) from None
+        raise _refused(path, exc.reason, exc.remedy or _ANOTHER) from exc
+    except ValidationError:
+        ours = isinstance(value, dict) and value.get("version") == 1 and "findings" in value
+        reason = "it is no history of drift reviews"
+        raise _refused(path, reason, _AGAIN if ours else _ANOTHER) from None
+    except ValueError:
+        raise _refused(path, "it is no history of drift reviews", _ANOTHER) from None
     if document.stack != stack:
         reason = f"it is of stack '{document.stack}', not of '{stack}'"
         raise _refused(path, reason, "name a file of this stack's own")
