@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from tests.memory import state_of
@@ -177,6 +178,26 @@ def test_a_state_of_two_places_that_share_an_address_is_refused_and_names_both(s
     ]
 
 
+def test_operations_that_were_cut_off_are_a_note(state):
+    state.value["deployment"]["pending_operations"] = [{"type": "creating", "resource": {}}]
+    result = state.drift()
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == (
+        "note: the state has 1 pending operations of an update that was cut off, and may lack what"
+        " they did; run `pulumi up --refresh`, then export again"
+    )
+
+
+def test_an_owners_label_stays_on_its_line_in_every_format(state):
+    for one in state.resources[1:]:
+        one["inputs"]["stack"] = "de\nmo\x01"
+    assert state.drift().stdout.startswith("de\\nmo\\x01: 5 drifted")
+    ElementTree.fromstring(state.drift("--format", "junit").stdout)
+    assert state.drift("--format", "markdown").stdout.startswith("# Drift of `de\\nmo\\x01`\n")
+    (run,) = json.loads(state.drift("--format", "sarif").stdout)["runs"]
+    assert run["automationDetails"] == {"id": "inferctl-drift/de\\nmo\\x01/"}
+
+
 def test_a_stack_file_may_be_json_too(state):
     file = state.cli.file.parent / "stack.json"
     file.write_text(json.dumps({"name": "demo", "workspaces": [{"name": "default"}]}))
@@ -212,9 +233,49 @@ def checkpoint(value):
     value["checkpoint"] = value.pop("deployment")
 
 
+def hidden_name(value):
+    value["deployment"]["resources"][1]["inputs"]["name"] = {SIGNATURE: SECRET, "ciphertext": "v"}
+
+
+def other_name(value):
+    value["deployment"]["resources"][1]["inputs"]["name"] = "other"
+
+
+def broken_secret(value):
+    value["deployment"]["resources"][1]["inputs"]["tags"] = {SIGNATURE: SECRET, "plaintext": "{"}
+
+
+def number_for_secret(value):
+    value["deployment"]["resources"][1]["inputs"]["tags"] = {SIGNATURE: SECRET, "plaintext": 5}
+
+
+def list_for_inputs(value):
+    value["deployment"]["resources"][1]["inputs"] = ["a"]
+
+
+def list_for_outputs(value):
+    value["deployment"]["resources"][1]["outputs"] = ["a"]
+
+
+def list_for_a_frame(value):
+    value["deployment"]["resources"][1]["stackTrace"] = [["a"]]
+
+
+def number_for_resources(value):
+    value["deployment"]["resources"] = 5
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (hidden_name, "Workspace 'default' has a name that is encrypted; export with --show-secr"),
+        (other_name, "Workspace 'default' has the inputs of 'other/other'; export the stack again"),
+        (broken_secret, "it is no export of a Pulumi stack"),
+        (number_for_secret, "it is no export of a Pulumi stack"),
+        (list_for_inputs, "it is no export of a Pulumi stack"),
+        (list_for_outputs, "it is no export of a Pulumi stack"),
+        (list_for_a_frame, "it is no export of a Pulumi stack"),
+        (number_for_resources, "it is no export of a Pulumi stack"),
         (newer_form, "it is of version 5, and this release reads 3; use a newer release"),
         (newer_kind, "'Fleet/default/all' is of a kind that this release does not know; review"),
         (newer_field, "Workspace 'default' has fields that this release does not know: colour;"),

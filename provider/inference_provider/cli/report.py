@@ -36,7 +36,7 @@ def verdict_line(report: DriftReport) -> str:
     """Say all in one line: `3 drifted, 1 missing, 1 unmanaged, 42 clean, 0 unreadable`."""
     counts = ", ".join(f"{count} {verdict}" for verdict, count in report.counts.items())
     waived = f", {report.waived} waived" if report.waived else ""
-    return f"{report.stack}: {counts}{waived}"
+    return f"{one_line(report.stack)}: {counts}{waived}"
 
 
 def text(report: DriftReport) -> str:
@@ -151,7 +151,7 @@ def _resource_json(resource: ResourceDrift) -> dict[str, Any]:
 
 def markdown(report: DriftReport) -> str:
     """Write a heading, the verdict, and one table a resource that is not clean."""
-    lines = [f"# Drift of `{report.stack}`", "", f"**{verdict_line(report)}**"]
+    lines = [f"# Drift of `{one_line(report.stack)}`", "", f"**{verdict_line(report)}**"]
     for resource in _remarkable(report):
         lines += ["", f"## {_verdict(resource)}: {resource.id}"]
         detail = "; ".join([_detail(resource).strip(" ()"), *_reviews(resource)]).strip("; ")
@@ -195,7 +195,7 @@ def junit(report: DriftReport) -> str:
     failures = len(_remarkable(report)) - errors - report.waived
     suite = ElementTree.Element(
         "testsuite",
-        name=f"drift of {report.stack}",
+        name=f"drift of {one_line(report.stack)}",
         tests=str(len(report.resources)),
         failures=str(failures),
         errors=str(errors),

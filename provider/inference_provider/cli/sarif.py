@@ -69,7 +69,7 @@ def sarif(report: DriftReport, locate: Locate) -> str:
                 ],
             }
         },
-        "automationDetails": {"id": f"inferctl-drift/{report.stack}/"},
+        "automationDetails": {"id": f"inferctl-drift/{one_line(report.stack)}/"},
         "invocations": [
             {
                 "executionSuccessful": readable,

@@ -8,7 +8,7 @@ the comparison, and named.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import SecretStr
@@ -58,6 +58,8 @@ class Exported(Stack):
     """Address -> file of the program and line that declares it."""
     incarnations: Mapping[str, str] = field(default_factory=dict)
     """Address -> the incarnation that the state knows."""
+    pending: int = 0
+    """Operations that an update was cut off in; the state may not have what they did."""
 
     def resolve(self, observed: ObservedState) -> tuple[DesiredResource, ...]:
         """Return what this owner declares; references may name what anybody has there.
@@ -86,12 +88,22 @@ class Exported(Stack):
     @property
     def notes(self) -> tuple[str, ...]:
         """Say what is not compared."""
-        if not any(self.hidden.values()):
-            return ()
-        named = ", ".join(
-            f"{address} {name}" for address, names in self.hidden.items() for name in sorted(names)
-        )
-        return (f"not compared, encrypted in the state: {named}; export with --show-secrets",)
+        told = []
+        if any(self.hidden.values()):
+            named = ", ".join(
+                f"{address} {name}"
+                for address, names in self.hidden.items()
+                for name in sorted(names)
+            )
+            told.append(
+                f"not compared, encrypted in the state: {named}; export with --show-secrets"
+            )
+        if self.pending:
+            told.append(
+                f"the state has {self.pending} pending operations of an update that was cut off,"
+                " and may lack what they did; run `pulumi up --refresh`, then export again"
+            )
+        return tuple(told)
 
 
 @dataclass(frozen=True)
@@ -119,7 +131,11 @@ def exported(value: Any, source: str) -> tuple[str, tuple[Exported, ...]]:
     Raises:
         SpecError: It is no export, of a newer form or release, or has no resource of ours.
     """
-    entries = [_entry(one, source) for one in _resources(value, source)]
+    try:
+        entries = [_entry(one, source) for one in _resources(value, source)]
+        project, pending = _project(value), len(value["deployment"].get("pending_operations") or ())
+    except (TypeError, AttributeError, KeyError, IndexError, ValueError, RecursionError):
+        raise _fault(source, "it is no export of a Pulumi stack", _NOT_EXPORT) from None
     if not entries:
         reason = "the state has no resource of this provider"
         raise _fault(source, reason, "export the stack whose program declares endpoints")
@@ -129,8 +145,8 @@ def exported(value: Any, source: str) -> tuple[str, tuple[Exported, ...]]:
         if place is UNKNOWN:
             raise _fault(source, f"{entry.id} is in a place that is not known here", _NEWER)
         places.setdefault(json.dumps(json_of(place), sort_keys=True), []).append(entry)
-    found = tuple(stack for inside in places.values() for stack in _stacks(inside))
-    return _project(value), found
+    found = (stack for inside in places.values() for stack in _stacks(inside))
+    return project, tuple(replace(stack, pending=pending) for stack in found)
 
 
 def _resources(value: Any, source: str) -> Iterator[Mapping[str, Any]]:
@@ -147,7 +163,7 @@ def _resources(value: Any, source: str) -> Iterator[Mapping[str, Any]]:
 
 
 def _project(value: Any) -> str:
-    listed = value["deployment"]["resources"]
+    listed = value["deployment"].get("resources") or ()
     urns = (str(one.get("urn", "")) for one in listed if isinstance(one, dict))
     return next((urn.split("::")[1] for urn in urns if urn.count("::") >= 2), "")
 
@@ -169,11 +185,19 @@ def _entry(one: Mapping[str, Any], source: str) -> _Entry:
     if more:
         reason = f"{id_} has fields that this release does not know: {', '.join(sorted(more))}"
         raise _fault(source, reason, _NEWER)
+    row = ROWS[id_.kind]
+    if any(is_unknown(known.get(name)) for name in row.identity):
+        reason = f"{id_} has a name that is encrypted"
+        raise _fault(source, reason, "export with --show-secrets")
     read = parse_known if is_unknown(known) else parse
     try:
         spec = read(model, known)
     except SpecError as exc:
         raise SpecError(exc.faults, f"{id_} in {source}") from None
+    workspace, name = row.place_of(spec)
+    if (workspace, name) != (id_.workspace, id_.name):
+        reason = f"{id_} has the inputs of '{workspace}/{name}'"
+        raise _fault(source, reason, "export the stack again, and leave the file as it is")
     known_as = (one.get("outputs") or {}).get(INCARNATION_KEY)
     return _Entry(id_, inputs, spec, _line(one), known_as if isinstance(known_as, str) else "")
 
