@@ -99,6 +99,22 @@ def test_markdown_keeps_its_table_whole_when_a_value_holds_a_bar():
     assert row.replace("\\|", "").count("|") == 10
 
 
+def test_markdown_reads_what_somebody_wrote_as_text():
+    """A report goes into merge requests and issues: no link, no picture, nobody is called."""
+    wild = "a`b`|[x](http://evil.test)![y](z)<img>@ops *c* _d_\\"
+    field = COUNT.model_copy(update={"live": wild, "actor": "@ops [x](y)", "path": "tags.`a"})
+    one = resource(Kind.ENDPOINT, "iris", "drifted", fields=(field,), reason="<b> @ops\n# x")
+    lines = markdown(DriftReport(stack="d`e", resources=(one,), notes=("*n* `m`",))).splitlines()
+    assert lines[0] == "# Drift of `` d`e ``"
+    assert lines[2].startswith("**d\\`e: 1 drifted")
+    assert lines[6] == "\\<b\\> @<!-- -->ops\\\\n# x; fix: no effect on running instances"
+    cells = lines[10].split(" | ")
+    assert cells[0] == "| `` tags.`a ``"
+    assert cells[3] == "`` " + wild.replace("|", "\\|") + " ``"
+    assert cells[7] == "@<!-- -->ops \\[x\\](y)"
+    assert lines[-1] == "- \\*n\\* \\`m\\`"
+
+
 def test_junit_tells_drift_from_what_could_not_be_read():
     suite = ElementTree.fromstring(junit(REPORT))
     assert {name: suite.get(name) for name in ("tests", "failures", "errors")} == {

@@ -3,6 +3,7 @@
 Goes in: a DriftReport. Comes out: text that ends in a newline, the verdict first.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -151,42 +152,61 @@ def _resource_json(resource: ResourceDrift) -> dict[str, Any]:
 
 def markdown(report: DriftReport) -> str:
     """Write a heading, the verdict, and one table a resource that is not clean."""
-    lines = [f"# Drift of `{one_line(report.stack)}`", "", f"**{verdict_line(report)}**"]
+    lines = [
+        f"# Drift of {_code(one_line(report.stack))}",
+        "",
+        f"**{_told(verdict_line(report))}**",
+    ]
     for resource in _remarkable(report):
-        lines += ["", f"## {_verdict(resource)}: {resource.id}"]
+        lines += ["", _told(f"## {_verdict(resource)}: {resource.id}")]
         detail = "; ".join([_detail(resource).strip(" ()"), *_reviews(resource)]).strip("; ")
-        lines += ["", _cell(detail)] if detail else []
+        lines += ["", _told(detail)] if detail else []
         if resource.fields:
             more = any(_reviews(entry) for entry in resource.fields)
             header = (*_HEADER, "reviews") if more else _HEADER
             lines += ["", _row(header), _row(["---"] * len(header))]
             lines += [_row(_columns(entry)[: len(header)]) for entry in resource.fields]
     if notes := _notes(report):
-        lines += ["", "## Notes", "", *(f"- {_cell(one_line(note))}" for note in notes)]
+        lines += ["", "## Notes", "", *(f"- {_told(note)}" for note in notes)]
     return printable("\n".join(lines)) + "\n"
 
 
 def _columns(entry: FieldDrift) -> list[str]:
     return [
-        f"`{one_line(entry.path)}`",
-        show(entry.declared),
-        show(entry.recorded),
-        show(entry.live),
+        *map(_in_cell, (one_line(entry.path), show(entry.declared), show(entry.recorded))),
+        _in_cell(show(entry.live)),
         entry.severity.value,
         entry.change_class.value,
         entry.origin.value,
-        entry.actor,
+        _told(entry.actor),
         _stamp(entry.time),
-        "; ".join(_reviews(entry)),
+        _told("; ".join(_reviews(entry))),
     ]
 
 
 def _row(cells: list[str] | tuple[str, ...]) -> str:
-    return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+    return "| " + " | ".join(cells) + " |"
 
 
-def _cell(value: str) -> str:
-    return value.replace("|", "\\|").replace("\n", " ")
+_SIGNS = re.compile(r"[\\`*_\[\]<>!|~&$]")
+"""What Markdown, and code hosts' kinds of it, read as more than text inside a line."""
+
+
+def _told(text: str) -> str:
+    """Write a text from outside so that it is only read: no link, no picture, nobody is called."""
+    return _SIGNS.sub(r"\\\g<0>", one_line(text)).replace("@", "@<!-- -->")
+
+
+def _in_cell(value: str) -> str:
+    """Write a value as code; a table's cells end at a bar in code too."""
+    return _code(one_line(value)).replace("|", "\\|")
+
+
+def _code(text: str) -> str:
+    """Write a text as code, in a fence that is longer than each in it."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence, space = "`" * (longest + 1), " " if longest else ""
+    return f"{fence}{space}{text}{space}{fence}" if text else ""
 
 
 def junit(report: DriftReport) -> str:
