@@ -215,6 +215,18 @@ def test_a_history_that_is_none_of_this_stack_is_refused(split, content, said):
     assert split.history.read_text() == content
 
 
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00",
+                                  "1969-12-31T00:00:00Z", "2026-11-27T10:00:00"])  # fmt: skip
+def test_a_history_with_a_time_of_no_review_is_refused(split, time):
+    split("drift", "--history", split.history)
+    document = json.loads(split.history.read_text())
+    document["findings"][0]["first_seen"] = time
+    split.history.write_text(json.dumps(document))
+    result = split("drift", "--history", split.history, "--format", "sarif")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "it is no history of drift reviews; delete it to start" in result.stderr
+
+
 def test_a_review_with_waivers_and_history_changes_nothing_in_the_workspace(split):
     write(split, waiver())
     before = split.target.observe(("default",))

@@ -5,10 +5,11 @@ a file of whoever reviews: a CI system caches it from one run to the next. It ho
 of fields and times; no value.
 """
 
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from inference_provider.cli import strict_json
 from inference_provider.errors import TargetError
@@ -25,6 +26,14 @@ class _Entry(Sighting):
     address: str
     field: str
     verdict: str
+
+    @field_validator("first_seen", "last_seen")
+    @classmethod
+    def _known(cls, time: datetime) -> datetime:
+        """Refuse what no review wrote, and no zone can be told of."""
+        if time.tzinfo is None or not 1970 <= time.year < datetime.max.year:
+            raise ValueError("no time of a review")
+        return time
 
 
 class _Document(BaseModel):
