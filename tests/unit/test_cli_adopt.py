@@ -300,3 +300,17 @@ def test_a_file_that_is_not_utf_8_has_no_patch(cli):
     result = cli("drift", "--adopt", "all")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "a patch is of UTF-8, and it is not; save it as UTF-8" in result.stderr
+
+
+def test_a_patch_of_a_file_elsewhere_is_named_from_the_root_of_its_repository(cli, monkeypatch):
+    changed(cli, *OTHERWISE[:1])
+    (cli.file.parent / ".git").mkdir()
+    for name in ("away", "team"):
+        (cli.file.parent / name).mkdir()
+    cli.file.rename(cli.file.parent / "team" / "stack.yaml")
+    for folder, file in (("away", "../team/stack.yaml"), (".", "team/stack.yaml")):
+        monkeypatch.chdir(cli.file.parent / folder)
+        said = cli("drift", file, "--adopt", "all").stdout.splitlines()
+        assert said[:2] == ["--- a/team/stack.yaml", "+++ b/team/stack.yaml"]
+    monkeypatch.chdir(cli.file.parent / "team")
+    assert cli("drift", "--adopt", "all").stdout.startswith("--- a/stack.yaml\n")

@@ -357,3 +357,22 @@ def test_a_finding_of_a_program_is_at_the_line_of_the_program(state):
     (place, _) = (one["locations"][0]["physicalLocation"] for one in document["runs"][0]["results"])
     assert place["artifactLocation"] == {"uri": "shop/models.py"}
     assert place["region"] == {"startLine": 27}
+
+
+def test_a_line_of_a_program_is_named_from_the_root_of_the_repository(state):
+    folder = state.file.parent / "infra"
+    folder.mkdir()
+    (folder / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")
+    (state.file.parent / ".git").mkdir()
+    state.file = folder / "state.json"
+    state.cli("split", "iris", "blue=90", "green=10")
+    document = json.loads(state.drift("--format", "sarif").stdout)
+    (place, _) = (one["locations"][0]["physicalLocation"] for one in document["runs"][0]["results"])
+    assert place["artifactLocation"] == {"uri": "infra/shop/models.py"}
+
+
+def test_a_history_of_a_program_outlives_a_new_owners_label(state):
+    state.drift("--history", "seen.json")
+    state.of(GREEN)["inputs"]["stack"] = "other"
+    assert state.drift("--history", "seen.json").exit_code == 2
+    assert json.loads((state.cli.file.parent / "seen.json").read_text())["stack"] == "shop/dev"

@@ -181,9 +181,16 @@ def test_what_is_clean_has_no_results(cli):
     assert results(cli) == []
 
 
-def test_a_file_elsewhere_is_named_whole(cli, tmp_path, monkeypatch):
-    away = tmp_path / "away"
+def test_a_file_is_named_from_the_root_of_the_repository_as_a_uri(cli, monkeypatch):
+    below, away = cli.file.parent / "a team" / "iris", cli.file.parent / "away"
+    below.mkdir(parents=True)
     away.mkdir()
+    cli.file.rename(below / "stack.yaml")
     monkeypatch.chdir(away)
-    (first, *_) = results(cli, "../stack.yaml")
-    assert told(first)[2] == f"{tmp_path}/stack.yaml"
+    (first, *_) = results(cli, "../a team/iris/stack.yaml")
+    assert told(first)[2] == "../a%20team/iris/stack.yaml"
+    (cli.file.parent / ".git").mkdir()
+    for folder, name in ((away, "../a team/iris/stack.yaml"), (below, "stack.yaml")):
+        monkeypatch.chdir(folder)
+        (first, *_) = results(cli, name)
+        assert told(first)[2] == "a%20team/iris/stack.yaml"

@@ -1,9 +1,11 @@
 """What `drift` compares with: a stack file, or the exported state of a Pulumi stack."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -14,7 +16,7 @@ from inference_provider.drift import DriftReport, ResourceDrift
 from inference_provider.errors import Fault, SpecError
 from inference_provider.files.declared_places import DeclaredPlaces
 from inference_provider.files.reading import Unreadable, read_text
-from inference_provider.handlers.exported import Exported, exported
+from inference_provider.handlers.exported import Exported, Program, exported
 from inference_provider.handlers.places import led_away
 from inference_provider.observed import ResourceId
 from inference_provider.spec.target import Place
@@ -30,11 +32,18 @@ class Declared:
 
     stacks: tuple[Stack, ...]
     file: Path
+    program: Program | None = None
+    """Of a state."""
 
     @property
     def name(self) -> str:
         """The owner's label; of a state there may be several."""
         return ", ".join(dict.fromkeys(stack.name for stack in self.stacks))
+
+    @property
+    def known_as(self) -> str:
+        """What a history is of: owners' labels of a program may come and go."""
+        return f"{self.program.project}/{self.program.stack}" if self.program else self.name
 
     @cached_property
     def _places(self) -> DeclaredPlaces:
@@ -47,13 +56,25 @@ class Declared:
             line = self._places.line(address, field)
         for stack in self.stacks:
             if isinstance(stack, Exported) and address in stack.lines:
-                return Line(*stack.lines[address])
-        return Line(self.name_of_file, line or 1)
+                file, number = stack.lines[address]
+                return Line(in_repository(self._project_folder / file), number)
+        return Line(in_repository(self.file), line or 1)
+
+    @cached_property
+    def _project_folder(self) -> Path:
+        """The folder of Pulumi.yaml: beside the state, else where the command runs."""
+        found = (folder for folder in _project_folders(self.file) if _project_in(folder))
+        return next(found, Path())
 
     @property
     def name_of_file(self) -> str:
-        """The file as it is named from where the command runs."""
-        return _from_here(self.file)
+        """The file as a patch names it that is applied where the command runs.
+
+        As a code host knows it where it lies elsewhere: no tool follows a patch out of its folder.
+        """
+        whole = self.file.resolve()
+        inside = whole.is_relative_to(Path.cwd())
+        return whole.relative_to(Path.cwd()).as_posix() if inside else in_repository(self.file)
 
     def stack_file(self, option: str) -> Stack:
         """Return the stack of a stack file. Raises SpecError for a state: a program declares it."""
@@ -74,9 +95,9 @@ def read_declared(session: Session, path: Path) -> Declared:
     value = _json_of(path)
     if value is None:
         return Declared((session.read_stack(path),), path)
-    project, stacks = exported(value, str(path))
-    _refuse_another_project(path, project)
-    return Declared(stacks, path)
+    program, stacks = exported(value, str(path))
+    _refuse_another_project(path, program.project)
+    return Declared(stacks, path, program)
 
 
 def review(session: Session, declared: Declared) -> DriftReport:
@@ -126,11 +147,16 @@ def _reports(session: Session, declared: Declared) -> Iterator[tuple[Stack, Drif
         yield stack, report
 
 
-def _from_here(path: Path) -> str:
-    """Return a path as a code host knows it, where the command runs in its checkout."""
+def in_repository(path: Path) -> str:
+    """Return a path as a code host knows it: from the root of its Git checkout.
+
+    From where the command runs, if it is in none.
+    """
     whole = path.resolve()
-    inside = whole.is_relative_to(Path.cwd())
-    return (whole.relative_to(Path.cwd()) if inside else whole).as_posix()
+    for folder in whole.parents:
+        if (folder / ".git").exists():  # a file in a work tree or a submodule
+            return whole.relative_to(folder).as_posix()
+    return Path(os.path.relpath(whole)).as_posix()
 
 
 def _json_of(path: Path) -> object | None:
@@ -156,14 +182,26 @@ def _json_of(path: Path) -> object | None:
 
 def _refuse_another_project(path: Path, project: str) -> None:
     """Refuse the state of a project where the folder of the file, or this one, is another's."""
-    for folder in (path.parent, Path()):
-        file = folder / "Pulumi.yaml"
-        try:
-            known = yaml.safe_load(read_text(file, file.name, 1))["name"]
-        except (Unreadable, yaml.YAMLError, TypeError, KeyError):
+    for folder in _project_folders(path):
+        known = _project_in(folder)
+        if known is None:
             continue
         if known != project:
+            file = folder / "Pulumi.yaml"
             reason = f"the state is of project '{project}', and {file} is of '{known}'"
             remedy = "export the stack of this project, or keep the state elsewhere"
             raise SpecError((Fault("", reason, remedy),), str(path))
         return
+
+
+def _project_folders(path: Path) -> tuple[Path, ...]:
+    return path.parent, Path()
+
+
+def _project_in(folder: Path) -> Any:
+    """Return the name of a folder's Pulumi project; None if it has none."""
+    file = folder / "Pulumi.yaml"
+    try:
+        return yaml.safe_load(read_text(file, file.name, 1))["name"]
+    except (Unreadable, yaml.YAMLError, TypeError, KeyError):
+        return None

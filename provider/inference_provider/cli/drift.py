@@ -82,7 +82,7 @@ def drift(
     session = session_of(ctx)
     now = datetime.now(UTC)
     declared, accepted = read_declared(session, file), accepted_in(file, waivers, now.date())
-    known = read_history(history, declared.name) if history else {}
+    known = read_history(history, declared.known_as) if history else {}
     if adopt:
         reports = as_json or form != Format.TEXT or history is not None
         _refuse_beside_a_patch(fixes=bool(fixed), reports=reports)
@@ -98,7 +98,7 @@ def drift(
     shown = sarif(report, declared.place) if form == Format.SARIF else WRITERS[form](report)
     print(shown, end="")
     if history:
-        write_history(history, declared.name, known)
+        write_history(history, declared.known_as, known)
     raise typer.Exit(report.exit_code)
 
 

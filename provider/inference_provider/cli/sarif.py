@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from inference_provider import __version__
 from inference_provider.cli import strict_json
@@ -26,7 +27,7 @@ class Place(NamedTuple):
     """Where something is declared."""
 
     file: str
-    """Relative to where the command runs, with slashes."""
+    """From the root of the repository, with slashes."""
     line: int
 
 
@@ -103,7 +104,7 @@ def _result(key: Key, finding: Finding, resource: ResourceDrift, locate: Locate)
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": place.file},
+                    "artifactLocation": {"uri": quote(place.file)},
                     "region": {"startLine": place.line},
                 },
                 "logicalLocations": [

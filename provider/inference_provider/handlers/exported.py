@@ -9,7 +9,7 @@ the comparison, and named.
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import SecretStr
 
@@ -121,8 +121,16 @@ class _Entry:
         return frozenset(name for name, item in self.inputs.fields.items() if is_unknown(item))
 
 
-def exported(value: Any, source: str) -> tuple[str, tuple[Exported, ...]]:
-    """Return the project of an exported state, and what it declares.
+class Program(NamedTuple):
+    """Of which program a state is."""
+
+    project: str
+    stack: str
+    """Pulumi's."""
+
+
+def exported(value: Any, source: str) -> tuple[Program, tuple[Exported, ...]]:
+    """Return whose state it is, and what it declares.
 
     Args:
         value: The JSON value.
@@ -133,7 +141,7 @@ def exported(value: Any, source: str) -> tuple[str, tuple[Exported, ...]]:
     """
     try:
         entries = [_entry(one, source) for one in _resources(value, source)]
-        project, pending = _project(value), len(value["deployment"].get("pending_operations") or ())
+        program, pending = _program(value), len(value["deployment"].get("pending_operations") or ())
     except (TypeError, AttributeError, KeyError, IndexError, ValueError, RecursionError):
         raise _fault(source, "it is no export of a Pulumi stack", _NOT_EXPORT) from None
     if not entries:
@@ -146,7 +154,7 @@ def exported(value: Any, source: str) -> tuple[str, tuple[Exported, ...]]:
             raise _fault(source, f"{entry.id} is in a place that is not known here", _NEWER)
         places.setdefault(json.dumps(json_of(place), sort_keys=True), []).append(entry)
     found = (stack for inside in places.values() for stack in _stacks(inside))
-    return project, tuple(replace(stack, pending=pending) for stack in found)
+    return program, tuple(replace(stack, pending=pending) for stack in found)
 
 
 def _resources(value: Any, source: str) -> Iterator[Mapping[str, Any]]:
@@ -162,10 +170,12 @@ def _resources(value: Any, source: str) -> Iterator[Mapping[str, Any]]:
             yield one
 
 
-def _project(value: Any) -> str:
+def _program(value: Any) -> Program:
     listed = value["deployment"].get("resources") or ()
     urns = (str(one.get("urn", "")) for one in listed if isinstance(one, dict))
-    return next((urn.split("::")[1] for urn in urns if urn.count("::") >= 2), "")
+    urn = next((urn for urn in urns if urn.count("::") >= 2), "::::")
+    stack, project, *_ = urn.split("::")
+    return Program(project, stack.rpartition(":")[2])
 
 
 def _entry(one: Mapping[str, Any], source: str) -> _Entry:
