@@ -74,21 +74,58 @@ def test_github_previews_pull_requests_applies_merges_and_reviews_every_morning(
     }
     when = {name: job["if"].split(" || ")[0] for name, job in jobs["jobs"].items()}
     assert when == {
-        "preview": "github.event_name == 'pull_request'",
+        "preview": "github.event_name == 'pull_request'"
+        " && github.event.pull_request.head.repo.full_name == github.repository",
         "up": "github.event_name == 'push'",
         "drift": "github.event_name == 'schedule'",
     }
     uploads = [
         step for step in jobs["jobs"]["drift"]["steps"] if "sarif_file" in step.get("with", {})
     ]
-    assert [step["with"]["sarif_file"] for step in uploads] == ["drift.sarif"]
+    assert [step["with"]["sarif_file"] for step in uploads] == ["open.sarif"]
     assert jobs["jobs"]["drift"]["permissions"]["security-events"] == "write"
+
+
+def steps(job: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = document("github-actions.yml")["jobs"][job]["steps"]
+    return found
+
+
+def test_github_gives_secrets_only_to_the_steps_that_read_the_stack_file():
+    value = document("github-actions.yml")
+    assert "secrets." not in str({**value, "jobs": None})
+    for job in value["jobs"].values():
+        assert "secrets." not in str({**job, "steps": None})
+        for step in job["steps"]:
+            assert ("secrets." in str(step)) == ("inferctl" in step.get("run", ""))
+
+
+def test_a_preview_fails_unless_there_was_a_plan_which_cannot_end_its_fence():
+    (script,) = (step["run"] for step in steps("preview") if "inferctl" in step.get("run", ""))
+    lines = script.splitlines()
+    assert lines[-1] == "case $code in 0|2) ;; *) exit 1;; esac"
+    assert "{ echo '~~~~~~'; cat plan.txt; echo '~~~~~~'; }" in lines[-2]
+
+
+def test_the_review_is_kept_and_told_where_an_upload_fails():
+    kept, told = steps("drift")[-2:]
+    assert kept["if"] == "always() && hashFiles('drift-history.json') != ''"
+    assert (told["if"], told["run"]) == ("always()", 'exit "${CODE:-1}"')
+
+
+def test_github_gets_only_what_is_not_waived():
+    (script,) = (step["run"] for step in steps("drift") if "jq" in step.get("run", ""))
+    (line,) = (line for line in script.splitlines() if "jq" in line)
+    assert line.split(" || ")[1] == (
+        "jq '.runs[].results |= map(select(has(\"suppressions\") | not))' drift.sarif > open.sarif"
+    )
 
 
 def test_gitlab_previews_merge_requests_applies_merges_and_reviews_every_morning():
     jobs = document("gitlab-ci.yml")
     assert {name: jobs[name]["rules"][0]["if"] for name in jobs["stages"]} == {
-        "preview": '$CI_PIPELINE_SOURCE == "merge_request_event"',
+        "preview": '$CI_PIPELINE_SOURCE == "merge_request_event"'
+        " && $CI_MERGE_REQUEST_SOURCE_PROJECT_ID == $CI_PROJECT_ID",
         "up": '$CI_PIPELINE_SOURCE == "push" && $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH',
         "drift": '$CI_PIPELINE_SOURCE == "schedule"',
     }
