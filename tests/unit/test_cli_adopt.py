@@ -177,8 +177,6 @@ def test_a_patch_has_less_context_where_more_would_show_a_secret(cli, monkeypatc
         "-    instance_count: 1",
         "+    instance_count: 2",
     ]
-    apply(cli, result.stdout, "git", "apply", "-")
-    assert cli("drift").exit_code == 0
 
 
 @pytest.mark.parametrize(

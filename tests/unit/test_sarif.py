@@ -89,8 +89,10 @@ def test_a_result_is_the_same_after_its_line_moved_and_its_value_changed(changed
     assert after == before
     prints = [one["inferctlDrift/v1"] for one in before.values()]
     assert len(set(prints)) == len(prints) == 7
+    known_by = "21468c94d87779ad7d3d53252b8cac03bf37580ce5b347bb90cf615f285de93c"
     assert before["Traffic/default/iris traffic.blue"] == {
-        "inferctlDrift/v1": "21468c94d87779ad7d3d53252b8cac03bf37580ce5b347bb90cf615f285de93c"
+        "inferctlDrift/v1": known_by,
+        "primaryLocationLineHash": known_by,
     }
 
 

@@ -95,7 +95,7 @@ def _result(key: Key, finding: Finding, resource: ResourceDrift, locate: Locate)
         rule = _OF_FIELDS[finding.severity]
     else:
         rule = _OF_RESOURCES[resource.verdict]
-    place = locate(key.address, key.field)
+    place, known_by = locate(key.address, key.field), _fingerprint(key, rule)
     found: dict[str, Any] = {
         "ruleId": rule.name,
         "ruleIndex": _RULES.index(rule),
@@ -113,7 +113,8 @@ def _result(key: Key, finding: Finding, resource: ResourceDrift, locate: Locate)
             }
         ],
         # of what a finding is known by, so a line that moves, or another value, is the same one
-        "partialFingerprints": {"inferctlDrift/v1": _fingerprint(key, rule)},
+        # the second name is all that GitHub compares, which makes one alert of equal ones
+        "partialFingerprints": {"inferctlDrift/v1": known_by, "primaryLocationLineHash": known_by},
     }
     if (waiver := finding.waiver) is not None:
         why = one_line(f"waived by {waiver.owner} until {waiver.expires}: {waiver.reason}")
