@@ -119,9 +119,12 @@ def sees_what_others_change(lab, page, site):
     page.goto(f"{site}/")
     page.until("document.body.innerText.includes('green 3 %')")
     page.run("window.same = true")
+    page.click("document.querySelector('#live td')")  # which focuses the table
     assert lab.said("split", "iris", "blue=60", "green=40")[0] == 0
     page.until("document.body.innerText.includes('green 40 %')")
     assert page.run("window.same")
+    assert page.run("document.activeElement.ariaLabel") == "Endpoints of lab"
+    waits_while_something_is_selected(lab, page)
     page.goto(f"{site}/")
     page.until("document.body.innerText.includes('1 drifted')")
 
@@ -140,10 +143,20 @@ def waives_and_fixes_the_drift(lab, page, site):
     page.click("document.querySelector('label[for=fix-1]')")
     page.click("document.querySelector('main form button')")
     page.until("document.querySelector('h1').innerText == 'Plan: fix of drift'")
-    assert "traffic.blue: 60 -> 100" in page.run("document.querySelector('main').innerText")
+    assert "traffic.blue: 50 -> 100" in page.run("document.querySelector('main').innerText")
     page.click("document.querySelector('main form button')")
     page.until("document.body.innerText.includes('What runs is as the stack file says.')")
     assert lab.observe(Kind.TRAFFIC, "iris").properties["traffic"] == {"blue": 100, "green": 0}
+
+
+def waits_while_something_is_selected(lab, page):
+    page.run("getSelection().selectAllChildren(document.querySelector('#live h2'))")
+    assert lab.said("split", "iris", "blue=50", "green=50")[0] == 0
+    page.until("document.querySelector('#stale').innerText.includes('waits while something')")
+    assert "green 40 %" in page.run("document.body.innerText")
+    page.run("getSelection().empty()")
+    page.until("document.body.innerText.includes('green 50 %')")
+    page.until("document.querySelector('#stale').hidden")
 
 
 def calls(page, site):
