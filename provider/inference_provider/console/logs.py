@@ -42,6 +42,7 @@ def logs(asked: Asked) -> Response:
             told = str(exc)
     return asked.page(
         "logs",
+        status=503 if told else 200,  # so a page that shows lines keeps them
         seen=found,
         deployment=deployment,
         instance=instance,

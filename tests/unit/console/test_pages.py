@@ -11,6 +11,7 @@ from tests.unit.conftest import ServedTarget
 from tests.unit.console.conftest import OfStack
 
 from inference_provider.console.application import PAGES
+from inference_provider.errors import TargetUnreachable
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.workspace.logged import LogLine
 
@@ -165,6 +166,19 @@ def test_logs_are_shown_by_instance_and_from_the_first_deployment_on(browser):
     assert 'data-refresh="3">two</pre>' in found
     assert "<option selected>iris.blue.1a.1</option>" in found
     assert browser.get(f"{IRIS}/logs?deployment=red").status_code == 404
+
+
+def test_logs_that_cannot_be_read_are_no_answer_that_replaces_lines(cli):
+    class Silent(ServedTarget):
+        def logs(self, *_asked):
+            raise TargetUnreachable("read", "the logs", "it does not answer")
+
+    cli.target = Silent()
+    assert cli("up").exit_code == 0
+    answer = OfStack(cli).get(f"{IRIS}/logs")
+    assert answer.status_code == 503
+    assert "it does not answer" in words(answer)
+    assert "nothing yet" not in answer.text
 
 
 def test_a_line_of_a_log_is_cut_where_it_is_longer_than_a_page_should_be(browser):
