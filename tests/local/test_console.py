@@ -175,7 +175,7 @@ def reads_the_keys(lab, page, site):
     page.goto(f"{site}{IRIS}/consume")
     assert lab.key() not in page.run("document.documentElement.innerHTML")
     page.click("document.querySelector('main form button')")
-    page.until("document.body.innerText.includes('Shown once')")
+    page.until("document.body.innerText.includes('Shown in this answer only')")
     told = page.run("document.querySelector('main').innerText")
     assert (lab.key() in told, lab.key("secondary") in told) == (True, True)
     assert [one.action for one in lab.target.journal("lab")][-1] == "read keys"
