@@ -34,7 +34,7 @@ def _page(
         seen=found,
         told=told,
         typed=typed or {one.name: str(one.share) for one in found.deployments},
-        changed=asked.part("changed") == "split",
+        changed=asked.console.changed.take(asked.part("changed")) == there.id,
     )
 
 
@@ -77,4 +77,4 @@ def apply_split(asked: Asked) -> Response:
         told = "This plan was applied already, or is too old. Plan the split again."
         return _page(asked, there, observed, told)
     asked.console.pipeline.split(there.id, shown.shares, shown=shown.plan)
-    return see(f"{path_of(there.id)}?changed=split")
+    return see(f"{path_of(there.id)}?changed={asked.console.changed.put(there.id)}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_urlsafe
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,8 +24,8 @@ from inference_provider.stack import Pipeline, Stack
 from inference_provider.waivers import Waiver
 from inference_provider.workspace.engine import Engine
 
-MAX_PLANS = 100
-"""Plans that were shown and not applied yet; the oldest goes."""
+MOST_KEPT = 100
+"""Plans that were shown and not applied yet, and changes not told yet; the oldest goes."""
 
 
 class ShownSplit(NamedTuple):
@@ -55,25 +55,28 @@ class ShownWaiver(NamedTuple):
 AnyShown = ShownSplit | ShownFix | ShownWaiver
 
 
-class ShownPlans:
-    """Plans by the name that the form below them sends back."""
+One = TypeVar("One")
+
+
+class Once(Generic[One]):
+    """What is taken once, by the name that a form or an address sends back."""
 
     def __init__(self) -> None:
-        self._plans: OrderedDict[str, AnyShown] = OrderedDict()
+        self._kept: OrderedDict[str, One] = OrderedDict()
         self._lock = Lock()
 
-    def put(self, shown: AnyShown) -> str:
+    def put(self, one: One) -> str:
         name = token_urlsafe(16)
         with self._lock:
-            self._plans[name] = shown
-            while len(self._plans) > MAX_PLANS:
-                self._plans.popitem(last=False)
+            self._kept[name] = one
+            while len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)
         return name
 
-    def take(self, name: str) -> AnyShown | None:
-        """Return a plan once; None when it is not known, or was applied."""
+    def take(self, name: str) -> One | None:
+        """Return it once; None when it is not known, or was taken."""
         with self._lock:
-            return self._plans.pop(name, None)
+            return self._kept.pop(name, None)
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,9 @@ class Console:
     """The stack file, for drift; it is read anew for each page."""
     writes: bool = False
     """Whether a page may change anything."""
-    plans: ShownPlans = field(default_factory=ShownPlans)
+    plans: Once[AnyShown] = field(default_factory=Once)
+    changed: Once[ResourceId] = field(default_factory=Once)
+    """Endpoints whose new split the next page tells."""
 
     @property
     def target(self) -> Engine:
