@@ -6,9 +6,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -113,7 +112,7 @@ def _sign_out(cookie: str, asked: Asked) -> Response:
 
 def _reads(console: Console, handler: Handler) -> _Endpoint:
     async def answer(request: Request) -> Response:
-        return await run_in_threadpool(_answered, Asked(console, request), handler)
+        return await _run(Asked(console, request), handler)
 
     return answer
 
@@ -125,12 +124,22 @@ def _acts(console: Console, handler: Handler, most_bytes: int) -> _Endpoint:
             asked = asked._replace(form=await read_form(request, most_bytes))
         except Refused as refused:
             return error_page(asked.shown, refused.status, refused.told)
+        except ClientDisconnect:
+            return PlainTextResponse("The form did not come whole. Nothing was done.\n", 400)
         if not console.gate.is_own_form(asked.browser, asked.form.text(FIELD_OF_TOKEN)):
             told = "This form is not of a page that this browser was shown. Nothing was done."
             return error_page(asked.shown, 403, told)
-        return await run_in_threadpool(_answered, asked, handler)
+        return await _run(asked, handler)
 
     return answer
+
+
+async def _run(asked: Asked, handler: Handler) -> Response:
+    work = partial(_answered, asked, handler)
+    try:
+        return await asked.console.handlers.run(work, changes=handler is endpoint.apply_split)
+    except Refused as refused:
+        return error_page(asked.shown, refused.status, refused.told)
 
 
 def _answered(asked: Asked, handler: Handler) -> Response:

@@ -16,14 +16,18 @@ from inference_provider.errors import Fault, SpecError
 
 HOST = "127.0.0.1"
 PORT = 18090
+GRACE_S = 3
+"""How long the console waits for requests when it ends."""
 _SERVER: dict[str, Any] = {
     "access_log": False,
     "date_header": False,
     "http": "h11",
     "lifespan": "off",
-    "log_level": "warning",
+    "limit_concurrency": 200,
+    "log_level": "critical",  # an error of a handler is a page, and --traceback tells of it here
     "loop": "asyncio",
     "server_header": False,
+    "timeout_graceful_shutdown": GRACE_S,
     "ws": "none",
 }
 
@@ -49,11 +53,22 @@ def console(
         found = listener.getsockname()[1]
         _ = session.target  # opened by one thread
         gate = Gate(lambda token, first: _tell(session, found, token, first=first))
-        app = application(Console(session, gate, used, write), found)
+        opened = Console(session, gate, used, write)
+        app = application(opened, found)
         try:
             uvicorn.Server(uvicorn.Config(app, **_SERVER)).run(sockets=[listener])
         except KeyboardInterrupt:
-            session.err.print("the console has ended")
+            _end(session, opened)
+
+
+def _end(session: Session, opened: Console) -> None:
+    """Wait for changes that were begun, and for nothing else."""
+    changing = opened.handlers.changing()
+    if changing:
+        session.err.print("finishing a change that was begun; Ctrl-C leaves it as it is")
+    for thread in changing:
+        thread.join()
+    session.err.print("the console has ended")
 
 
 def _tell(session: Session, port: int, token: str, *, first: bool) -> None:

@@ -4,6 +4,7 @@ A name of somebody else's may lead to 127.0.0.1 (DNS rebinding), so the Host mus
 page of another site may send a form here, so the Origin of each change must be ours too.
 """
 
+from asyncio import CancelledError
 from collections.abc import Iterable
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -48,13 +49,21 @@ class Guard:
         self._hosts = tuple(hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
         async def with_headers(message: Message) -> None:
+            nonlocal begun
+            begun = True
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
         answer = self._refusal(Request(scope)) if scope["type"] == "http" else None
-        await (answer or self._app)(scope, receive, with_headers)
+        try:
+            await (answer or self._app)(scope, receive, with_headers)
+        except CancelledError:  # the console ends, and has waited long enough
+            if not begun:
+                await _refused(503, "The console has ended.")(scope, receive, with_headers)
 
     def _refusal(self, request: Request) -> ASGIApp | None:
         host, path = request.headers.get("host", ""), request.url.path

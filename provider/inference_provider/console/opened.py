@@ -18,6 +18,7 @@ from inference_provider.cli.session import Session
 from inference_provider.console.answers import Refused, Shown, page
 from inference_provider.console.forms import Form
 from inference_provider.console.gate import Gate
+from inference_provider.console.handlers import Handlers
 from inference_provider.observed import Kind, ObservedResource, ObservedState, Presence, ResourceId
 from inference_provider.plan import Plan
 from inference_provider.stack import Pipeline, Stack
@@ -93,6 +94,7 @@ class Console:
     plans: Once[AnyShown] = field(default_factory=Once)
     changed: Once[ResourceId] = field(default_factory=Once)
     """Endpoints whose new split the next page tells."""
+    handlers: Handlers = field(default_factory=Handlers)
 
     @property
     def target(self) -> Engine:
