@@ -3,9 +3,10 @@
 Nothing of a target is decided here: a page calls the pipeline and the engine, as a command does.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from secrets import token_urlsafe
 from threading import Lock
@@ -19,6 +20,7 @@ from inference_provider.console.answers import Refused, Shown, page
 from inference_provider.console.forms import Form
 from inference_provider.console.gate import Gate
 from inference_provider.console.handlers import Handlers
+from inference_provider.errors import InferenceError, SpecError
 from inference_provider.observed import Kind, ObservedResource, ObservedState, Presence, ResourceId
 from inference_provider.plan import Plan
 from inference_provider.stack import Pipeline, Stack
@@ -94,6 +96,8 @@ class Console:
     plans: Once[AnyShown] = field(default_factory=Once)
     changed: Once[ResourceId] = field(default_factory=Once)
     """Endpoints whose new split the next page tells."""
+    last_names: deque[tuple[str, ...]] = field(default_factory=partial(deque, maxlen=1))
+    """The stack's workspaces, as its file said when it could be read last."""
     handlers: Handlers = field(default_factory=Handlers)
 
     @property
@@ -108,11 +112,24 @@ class Console:
         """Return the stack of the file; None without one. Raises SpecError for its faults."""
         return self.session.read_stack(self.file) if self.file else None
 
-    def workspaces(self) -> tuple[str, ...]:
-        """Return the stack's workspaces; without a stack file all that there are."""
+    def workspaces(self) -> tuple[tuple[str, ...], str]:
+        """Return the stack's workspaces; without a stack file all that there are.
+
+        Where its names cannot be read: those that were read last, and why.
+        """
         if self.file is None:
-            return self.target.workspaces()
-        return self.pipeline.workspaces(self.session.read_name(self.file))
+            return self.target.workspaces(), ""
+        try:
+            stack = self.session.read_name(self.file)
+        except SpecError as exc:
+            return self.last_names[-1] if self.last_names else self.target.workspaces(), str(exc)
+        names, told = stack.workspaces, ""
+        try:
+            names = self.pipeline.workspaces(stack)
+        except (InferenceError, OSError) as exc:  # of one that the file does not name
+            told = str(exc)
+        self.last_names.append(names)
+        return names, told
 
     def observe(self, workspace: str) -> ObservedState:
         """Return all of a workspace. Raises Refused when there is none of that name."""

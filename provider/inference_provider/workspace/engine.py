@@ -122,6 +122,9 @@ class Engine(Told):
         """Return everything in some workspaces, using a constant number of calls for each.
 
         What cannot be queried has presence UNKNOWN, rather than raising an error.
+
+        Raises:
+            TargetError, OSError: Nothing of a workspace can be read, not even its records.
         """
         resources: dict[str, ObservedResource] = {}
         journal: list[JournalEntry] = []

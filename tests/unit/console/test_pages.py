@@ -67,6 +67,39 @@ def test_a_faulty_stack_file_is_told_on_the_overview_and_the_rest_is_shown(brows
     assert "iris ok blue 100 %" in browser.text("/")
 
 
+def test_a_workspace_that_cannot_be_read_hides_no_other(cli):
+    class Broken(ServedTarget):
+        def workspaces(self):
+            return ("broken", "default", "silent")
+
+        def owned_by(self, stack, among):
+            raise NotADirectoryError(20, "Not a directory", "state.json")
+
+        def observe(self, workspaces):
+            if "broken" in workspaces:
+                raise NotADirectoryError(20, "Not a directory", "state.json")
+            if "silent" in workspaces:
+                raise TargetUnreachable("look at", "workspace 'silent'", "it does not answer")
+            return super().observe(workspaces)
+
+    cli.target = ServedTarget()
+    assert cli("up").exit_code == 0
+    cli.target.__class__ = Broken
+    told = OfStack(cli, file=False).text("/")
+    assert "unknown NotADirectoryError: [Errno 20] Not a directory: 'state.json'" in told
+    assert "iris ok blue 100 %" in OfStack(cli).text("/")
+    assert "iris ok blue 100 %" in told
+    assert "it does not answer" in told
+
+
+def test_a_stack_file_that_is_no_yaml_leaves_the_workspaces_it_named_last(browser):
+    assert "iris ok blue 100 %" in browser.text("/")
+    browser.cli.file.write_text("name: [demo")
+    told = browser.text("/")
+    assert "iris ok blue 100 %" in told
+    assert "has 1 fault" in told
+
+
 def test_an_endpoint_shows_its_deployments_and_their_instances(browser):
     told = browser.text(IRIS)
     assert "Scoring address http://127.0.0.1:1/endpoints/iris/score" in told
