@@ -22,6 +22,8 @@ class Browser:
         self.target, self.links = target, []
         session = Session(make_target=lambda _place: target, transport=transport)
         session.command = "console"
+        if file:
+            session.read_name(file)
         assert session.target is target  # opened by this thread, as by the command
         gate = Gate(lambda token, _first: self.links.append(token))
         console = Console(session, gate, file, writes)

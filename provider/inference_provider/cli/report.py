@@ -43,20 +43,20 @@ def verdict_line(report: DriftReport) -> str:
 def text(report: DriftReport) -> str:
     """Write the verdict, then each resource that is not clean, its fields below, then notes."""
     lines = [verdict_line(report)]
-    for resource in _remarkable(report):
+    for resource in remarkable(report):
         lines += ["", one_line(f"{_verdict(resource)}: {resource.id}{_detail(resource)}")]
-        lines += [f"  {line}" for line in _reviews(resource)]
+        lines += [f"  {line}" for line in reviews_of(resource)]
         lines += [line for entry in resource.fields for line in _field_lines(entry)]
-    if notes := _notes(report):
+    if notes := notes_of(report):
         lines += ["", *(one_line(f"note: {note}") for note in notes)]
     return printable("\n".join(lines)) + "\n"
 
 
-def _remarkable(report: DriftReport) -> list[ResourceDrift]:
+def remarkable(report: DriftReport) -> list[ResourceDrift]:
     return [r for r in report.resources if r.verdict != Verdict.CLEAN]
 
 
-def _notes(report: DriftReport) -> list[str]:
+def notes_of(report: DriftReport) -> list[str]:
     """Return what a person should know of what does not differ, and of the review itself."""
     noted = (r for r in report.resources if r.verdict == Verdict.CLEAN and r.reason)
     return [*(f"{one.id} ({one.reason})" for one in noted), *report.notes]
@@ -66,7 +66,7 @@ def _verdict(resource: ResourceDrift) -> str:
     return f"{resource.verdict.value}{', waived' if resource.is_waived else ''}"
 
 
-def _reviews(finding: Finding) -> list[str]:
+def reviews_of(finding: Finding) -> list[str]:
     """Return lines on who accepts a finding, and since when reviews have seen it."""
     told = []
     for waiver, word in ((finding.waiver, "until"), (finding.expired_waiver, "expired")):
@@ -84,12 +84,12 @@ def _detail(resource: ResourceDrift) -> str:
     if resource.verdict in (Verdict.MISSING, Verdict.UNMANAGED):
         known = resource.actor != UNKNOWN
         parts += [f"by {resource.actor}{_when(resource.time)}"] if known else []
-    if resource.verdict != Verdict.UNREADABLE and not _refused(resource):
+    if resource.verdict != Verdict.UNREADABLE and not is_refused(resource):
         parts.append(FIX[resource.fix.value])
     return f" ({'; '.join(parts)})" if parts else ""
 
 
-def _refused(resource: ResourceDrift) -> bool:
+def is_refused(resource: ResourceDrift) -> bool:
     return any(entry.origin == Origin.OTHER_OWNER for entry in resource.fields)
 
 
@@ -105,7 +105,7 @@ def _field_lines(entry: FieldDrift) -> list[str]:
     return [
         f"  {one_line(entry.path)}: {columns} | live {show(entry.live)}  [{cost}]",
         f"    {why}",
-        *(f"    {line}" for line in _reviews(entry)),
+        *(f"    {line}" for line in reviews_of(entry)),
     ]
 
 
@@ -115,7 +115,7 @@ def sentence(resource: ResourceDrift, finding: Finding) -> str:
         lines = (line.strip() for line in _field_lines(finding))
         return one_line(f"{resource.id} {'; '.join(lines)}")
     told = f"{_verdict(resource)}: {resource.id}{_detail(resource)}"
-    return one_line("; ".join([told, *_reviews(finding)]))
+    return one_line("; ".join([told, *reviews_of(finding)]))
 
 
 def _when(time: datetime | None) -> str:
@@ -157,16 +157,16 @@ def markdown(report: DriftReport) -> str:
         "",
         f"**{_told(verdict_line(report))}**",
     ]
-    for resource in _remarkable(report):
+    for resource in remarkable(report):
         lines += ["", _told(f"## {_verdict(resource)}: {resource.id}")]
-        detail = "; ".join([_detail(resource).strip(" ()"), *_reviews(resource)]).strip("; ")
+        detail = "; ".join([_detail(resource).strip(" ()"), *reviews_of(resource)]).strip("; ")
         lines += ["", _told(detail)] if detail else []
         if resource.fields:
-            more = any(_reviews(entry) for entry in resource.fields)
+            more = any(reviews_of(entry) for entry in resource.fields)
             header = (*_HEADER, "reviews") if more else _HEADER
             lines += ["", _row(header), _row(["---"] * len(header))]
             lines += [_row(_columns(entry)[: len(header)]) for entry in resource.fields]
-    if notes := _notes(report):
+    if notes := notes_of(report):
         lines += ["", "## Notes", "", *(f"- {_told(note)}" for note in notes)]
     return printable("\n".join(lines)) + "\n"
 
@@ -180,7 +180,7 @@ def _columns(entry: FieldDrift) -> list[str]:
         entry.origin.value,
         _told(entry.actor),
         _stamp(entry.time),
-        _told("; ".join(_reviews(entry))),
+        _told("; ".join(reviews_of(entry))),
     ]
 
 
@@ -212,7 +212,7 @@ def _code(text: str) -> str:
 def junit(report: DriftReport) -> str:
     """Write one test case a resource: drift is a failure, what could not be read an error."""
     errors = report.count(Verdict.UNREADABLE)
-    failures = len(_remarkable(report)) - errors - report.waived
+    failures = len(remarkable(report)) - errors - report.waived
     suite = ElementTree.Element(
         "testsuite",
         name=f"drift of {one_line(report.stack)}",
@@ -244,7 +244,7 @@ def _case(suite: ElementTree.Element, resource: ResourceDrift) -> None:
     else:
         tag = "error" if resource.verdict == Verdict.UNREADABLE else "failure"
         found = ElementTree.SubElement(case, tag, type=resource.verdict.value, message=message)
-    lines = [*_reviews(resource), *(line for f in resource.fields for line in _field_lines(f))]
+    lines = [*reviews_of(resource), *(line for f in resource.fields for line in _field_lines(f))]
     found.text = printable("\n".join(lines))
 
 

@@ -79,15 +79,23 @@ class Session:
         """Load the stack file that a command names. Raises SpecError with every fault in it."""
         _refuse_no_file(path)
         stack = Stack.load(path)
-        self.place = stack.place
+        self._go_to(stack, path)
         return stack
 
     def read_name(self, path: Path) -> StackName:
         """Return what the file that a command names is about, whatever else is wrong in it."""
         _refuse_no_file(path)
         stack = Stack.named(path)
-        self.place = stack.place
+        self._go_to(stack, path)
         return stack
+
+    def _go_to(self, stack: StackName, path: Path) -> None:
+        """Raise SpecError where another target is open: by a file that has changed since."""
+        if self._target is not None and stack.place != self.place:
+            reason = f"it is {stack.place} now, and {self.place} is open"
+            remedy = f"start `inferctl {self.command or 'console'}` again"
+            raise SpecError((Fault("target", reason, remedy),), str(path))
+        self.place = stack.place
 
     @property
     def out(self) -> "Console | Lines":

@@ -8,10 +8,10 @@ from starlette.responses import Response
 from inference_provider.apply import at_once
 from inference_provider.cli.drift import accepted_in
 from inference_provider.cli.plan_text import plan_lines
-from inference_provider.cli.report import FIX, verdict_line
+from inference_provider.cli.report import FIX, is_refused, notes_of, remarkable, verdict_line
 from inference_provider.console.answers import Refused, see
 from inference_provider.console.opened import Asked, Console, ShownFix
-from inference_provider.drift import DriftReport, Verdict
+from inference_provider.drift import DriftReport
 from inference_provider.errors import SpecError
 from inference_provider.reviewed import waived
 from inference_provider.stack import Stack
@@ -29,12 +29,13 @@ class Drifted(NamedTuple):
 def drift(asked: Asked) -> Response:
     """Show the review; after a fix too, whose address the browser then has."""
     report = _report(asked.console)
-    shown = [one for one in report.resources if one.verdict != Verdict.CLEAN] if report else []
     return asked.page(
         "drift",
         report=report,
         verdict=verdict_line(report) if report else "",
-        remarkable=shown,
+        remarkable=remarkable(report) if report else (),
+        notes=notes_of(report) if report else (),
+        is_refused=is_refused,
         fixes=FIX,
         changed=_CHANGED.get(asked.part("changed"), ""),
     )
@@ -52,9 +53,9 @@ def drift_verdict(asked: Asked) -> Response:
 
 def _report(console: Console) -> DriftReport | None:
     """Return the review, with the waivers beside the stack file; None without one."""
-    stack, now = console.stack(), datetime.now(UTC)
-    if stack is None or console.file is None:
+    if console.file is None:
         return None
+    stack, now = console.session.read_stack(console.file), datetime.now(UTC)
     accepted = accepted_in(console.file, None, now.date())
     return waived(console.pipeline.drift(stack), accepted, now)
 
@@ -93,7 +94,7 @@ def apply_fix(asked: Asked) -> Response:
 
 
 def _stack(asked: Asked) -> Stack:
-    stack = asked.console.stack()
-    if stack is None:
+    file = asked.console.file
+    if file is None:
         raise Refused(400, "No stack file says what is declared. Name one: `inferctl console FILE`")
-    return stack
+    return asked.console.session.read_stack(file)

@@ -23,7 +23,7 @@ from inference_provider.console.handlers import Handlers
 from inference_provider.errors import InferenceError, SpecError
 from inference_provider.observed import Kind, ObservedResource, ObservedState, Presence, ResourceId
 from inference_provider.plan import Plan
-from inference_provider.stack import Pipeline, Stack
+from inference_provider.stack import Pipeline
 from inference_provider.waivers import Waiver
 from inference_provider.workspace.engine import Engine
 
@@ -107,10 +107,6 @@ class Console:
     @property
     def pipeline(self) -> Pipeline:
         return self.session.pipeline("console")
-
-    def stack(self) -> Stack | None:
-        """Return the stack of the file; None without one. Raises SpecError for its faults."""
-        return self.session.read_stack(self.file) if self.file else None
 
     def workspaces(self) -> tuple[tuple[str, ...], str]:
         """Return the stack's workspaces; without a stack file all that there are.

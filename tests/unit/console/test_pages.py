@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import httpx
@@ -51,6 +52,41 @@ def test_the_overview_counts_what_a_split_by_hand_has_changed(browser):
     told = browser.text("/drift")
     assert "drifted: Traffic 'default/iris'" in told
     assert "traffic.blue 100 50 50" in told
+
+
+def test_drift_says_what_is_accepted_and_until_when_as_the_command_does(browser):
+    browser.cli("split", "iris", "blue=50", "green=50")
+    day = (datetime.now(UTC) + timedelta(days=9)).date()
+    waivers = browser.cli.file.with_name("drift-waivers.yaml")
+    said = f"owner: ann, reason: a trial, expires: {day}"
+    waivers.write_text(
+        f"waivers: [{{address: Traffic/default/iris, field: traffic, {said}}},\n"
+        f"  {{address: Traffic/default/rose, field: traffic, {said}}}]\n"
+    )
+    assert browser.cli("drift").exit_code == 0
+    assert 'class="banner ok"' in browser.get("/drift/verdict").text
+    assert "0 drifted, 0 missing, 0 unmanaged, 5 clean, 0 unreadable, 1 waived" in browser.text(
+        "/drift/verdict"
+    )
+    told = browser.text("/drift")
+    assert "drifted, waived: Traffic 'default/iris'" in told
+    assert f"Waived until {day} by ann: a trial" in told
+    assert "Notes the waiver of Traffic/default/rose traffic by ann matches nothing" in told
+
+
+def test_drift_tells_no_fix_for_what_another_stack_owns(browser):
+    browser.cli.file.write_text(browser.cli.STACK.replace("name: demo", "name: other"))
+    told = browser.text("/drift")
+    assert "drifted: Traffic 'default/iris'" in told
+    assert "by inferctl up" not in told
+
+
+def test_a_stack_file_that_names_another_target_meanwhile_is_refused(browser):
+    browser.cli.file.write_text(browser.cli.STACK.replace("target: memory", "target: local"))
+    told = browser.text("/drift/verdict")
+    assert "target: it is local now, and memory is open; start `inferctl console` again" in told
+    assert browser.get("/drift").status_code == 400
+    assert "iris ok blue 100 %" in browser.text("/")
 
 
 def test_without_a_stack_file_all_workspaces_are_shown_and_no_drift(served):
