@@ -88,6 +88,9 @@ def application(console: Console, port: int) -> ASGIApp:
 
 
 async def _login(console: Console, cookie: str, request: Request) -> Response:
+    if request.method == "HEAD":  # as previews of links ask: it must not use the link up
+        told = "Open this link in a browser."
+        return PlainTextResponse(f"{told}\n", 405, {"allow": "GET"})
     browser = console.gate.sign_in(request.query_params.get("token", ""))
     if not browser:
         told = "This link was used already, or is wrong. The terminal of the console shows another."

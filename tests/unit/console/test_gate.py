@@ -28,6 +28,15 @@ def test_a_link_signs_one_browser_in_and_the_next_link_another(browser):
     assert browser.get("/").status_code == 200
 
 
+def test_a_request_for_the_head_of_a_link_alone_neither_signs_in_nor_uses_it_up(browser):
+    link = f"/login?token={browser.links[-1]}"
+    other = browser.another(signed_in=False)
+    answer = other.head(link)
+    assert (answer.status_code, answer.headers.get("set-cookie")) == (405, None)
+    assert other.get("/").status_code == 401
+    assert other.get(link).status_code == 200
+
+
 def test_the_cookie_is_for_this_port_and_neither_for_scripts_nor_for_other_sites(served):
     found = OfStack(served)
     answer = found.another(signed_in=False).get(f"/login?token={found.links[-1]}")
