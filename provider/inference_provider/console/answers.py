@@ -63,9 +63,10 @@ def page(name: str, shown: Shown, *, status: int = 200, **values: Any) -> HTMLRe
     return HTMLResponse(text.encode(errors="replace"), status)
 
 
-def error_page(shown: Shown, status: int, told: str) -> HTMLResponse:
+def error_page(shown: Shown, status: int, told: str, typed: str = "") -> HTMLResponse:
+    """Render an error; with what somebody typed, who may send it again then."""
     title = HTTPStatus(status).phrase
-    return page("error", shown, status=status, title=title, told=told)
+    return page("error", shown, status=status, title=title, told=told, typed=typed)
 
 
 def see(path: str) -> Response:

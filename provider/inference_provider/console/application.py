@@ -63,7 +63,7 @@ ACTS: dict[str, Handler] = {
 """What a form of ours asks for."""
 MOST_BYTES = {
     f"{OF_ENDPOINT}/test": (trial.BODY_MIB << 20) + FORM_BYTES,
-    f"{OF_ENDPOINT}/chat": 1 << 20,
+    f"{OF_ENDPOINT}/chat": chat.FORM_MIB << 20,
 }
 """The largest forms, where they are larger than others."""
 
@@ -131,7 +131,7 @@ def _acts(console: Console, handler: Handler, most_bytes: int) -> _Endpoint:
             return PlainTextResponse("The form did not come whole. Nothing was done.\n", 400)
         if not console.gate.is_own_form(asked.browser, asked.form.text(FIELD_OF_TOKEN)):
             told = "This form is not of a page that this browser was shown. Nothing was done."
-            return error_page(asked.shown, 403, told)
+            return error_page(asked.shown, 403, told, asked.typed)
         return await _run(asked, handler)
 
     return answer
@@ -142,21 +142,21 @@ async def _run(asked: Asked, handler: Handler) -> Response:
     try:
         return await asked.console.handlers.run(work, changes=handler is endpoint.apply_split)
     except Refused as refused:
-        return error_page(asked.shown, refused.status, refused.told)
+        return error_page(asked.shown, refused.status, refused.told, asked.typed)
 
 
 def _answered(asked: Asked, handler: Handler) -> Response:
     try:
         return handler(asked)
     except Refused as refused:
-        return error_page(asked.shown, refused.status, refused.told)
+        return error_page(asked.shown, refused.status, refused.told, asked.typed)
     except InferenceError as exc:
-        return error_page(asked.shown, _status(exc), str(exc))
+        return error_page(asked.shown, _status(exc), str(exc), asked.typed)
     except Exception as exc:  # noqa: BLE001 - the edge: one sentence, no traceback
         if asked.console.session.traceback:
             sys.stderr.write(hidden(traceback.format_exc()))
         cause = f"{type(exc).__name__}: {exc}; `inferctl --traceback console` shows where"
-        return error_page(asked.shown, 500, cause)
+        return error_page(asked.shown, 500, cause, asked.typed)
 
 
 def _status(error: InferenceError) -> int:

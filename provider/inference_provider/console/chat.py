@@ -21,6 +21,10 @@ from inference_provider.errors import InferenceError
 
 MOST_TURNS = 100
 """Turns that are sent along; the oldest go."""
+MOST_MIB = 2
+"""Of those turns, as the page's form keeps them; the oldest go."""
+FORM_MIB = 2 * MOST_MIB
+"""The whole form: what was said before, what is typed now, and other fields."""
 Turn = tuple[str, str]
 """What a person said, and the reply."""
 
@@ -82,7 +86,7 @@ def say(page: Asked) -> Response:
         return _page(page, found, turns, typed=text, told=str(exc))
     except ValueError as exc:
         return _page(page, found, turns, typed=text, told=str(exc))
-    return _page(page, found, [*turns, (text, reply)][-MOST_TURNS:])
+    return _page(page, found, [*turns, (text, reply)])
 
 
 def _replied(page: Asked, found: Seen, turns: list[Turn], text: str) -> str:
@@ -117,9 +121,21 @@ def _turns(text: str) -> list[Turn]:
     return [(asked, reply) for asked, reply in found]
 
 
+def _fitting(turns: list[Turn]) -> list[Turn]:
+    """Return the newest turns that the next form may send along."""
+    left, size = MOST_TURNS, 2
+    for i, turn in enumerate(reversed(turns[-MOST_TURNS:])):
+        size += len(json.dumps(turn)) + 2
+        if size > MOST_MIB << 20:
+            left = i
+            break
+    return turns[len(turns) - min(left, len(turns)) :]
+
+
 def _page(
     page: Asked, found: Seen, turns: list[Turn], *, typed: str = "", told: str = ""
 ) -> Response:
+    fitting = _fitting(turns)
     return page.page(
         "chat",
         seen=found,
@@ -127,8 +143,11 @@ def _page(
         form=page.form.text("form"),
         deployment=page.form.text("deployment"),
         fields=page.form.text("fields"),
-        turns=turns,
-        kept=json.dumps(turns),
+        turns=fitting or turns[-1:],
+        kept=json.dumps(fitting),
+        cut=len(fitting) < len(turns),
+        most_turns=MOST_TURNS,
+        most_mib=MOST_MIB,
         typed=typed,
         told=told,
     )

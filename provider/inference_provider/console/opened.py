@@ -158,6 +158,11 @@ class Asked(NamedTuple):
     def page(self, name: str, **values: Any) -> Response:
         return page(name, self.shown, **values)
 
+    @property
+    def typed(self) -> str:
+        """What somebody typed who would lose it with the page: a message, or a body."""
+        return self.form.text("text") or self.form.text("body")
+
     def part(self, name: str) -> str:
         """Return a part of the path, or of the query."""
         found = self.request.path_params.get(name)

@@ -5,7 +5,7 @@ from html import unescape
 
 import httpx
 import pytest
-from tests.browser import words
+from tests.browser import SITE, words
 from tests.unit.console.conftest import OfStack
 
 CHAT = "/endpoints/default/iris/chat"
@@ -95,3 +95,28 @@ def test_a_key_that_an_endpoint_answers_is_not_shown(served):
     browser = OfStack(served, transport=httpx.MockTransport(echo))
     answer = browser.post("/endpoints/default/iris/test", {"body": "1"})
     assert "Bearer [secret]" in words(answer)
+
+
+def test_a_chat_that_grows_forgets_what_was_said_first_and_goes_on(served):
+    def long(body):
+        return openai(body) | {"choices": [{"message": {"content": "\u00fc" * 100_000}}]}
+
+    transport, asked = parrot(long)
+    browser, turns = OfStack(served, transport=transport), "[]"
+    for i in range(6):
+        fields = {"form_token": browser.token(), "text": f"Say {i}", "turns": turns}
+        parts = {name: (None, value) for name, value in fields.items()}
+        answer = browser.client.post(CHAT, files=parts, headers={"origin": SITE})
+        assert answer.status_code == 200
+        assert "no longer sent along: at most 100 turns and 2 MiB are" in words(answer) or i < 3
+        turns = kept(answer)
+    said = [one["content"] for one in asked[-1]["messages"] if one["role"] == "user"]
+    assert said == ["Say 2", "Say 3", "Say 4", "Say 5"]
+
+
+def test_a_message_stays_on_the_page_of_an_error(served):
+    browser = OfStack(served)
+    for path, field in ((CHAT, "text"), (CHAT.replace("chat", "test"), "body")):
+        answer = browser.post(path.replace("iris", "rose"), {field: "<Hi>"})
+        assert answer.status_code == 404
+        assert "What was typed <Hi>" in words(answer)
