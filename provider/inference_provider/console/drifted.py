@@ -12,7 +12,7 @@ from inference_provider.cli.report import FIX, is_refused, notes_of, remarkable,
 from inference_provider.console.answers import Refused, see
 from inference_provider.console.opened import Asked, Console, ShownFix
 from inference_provider.drift import DriftReport
-from inference_provider.errors import SpecError
+from inference_provider.errors import InferenceError
 from inference_provider.reviewed import waived
 from inference_provider.stack import Stack
 
@@ -45,7 +45,7 @@ def drift_verdict(asked: Asked) -> Response:
     """Answer with the overview's line on drift: apart, since it reads all files of the stack."""
     try:
         report = _report(asked.console)
-    except SpecError as exc:
+    except InferenceError as exc:
         return asked.page("verdict", drifted=Drifted(False, str(exc)))
     drifted = Drifted(report.exit_code == 0, verdict_line(report)) if report else None
     return asked.page("verdict", drifted=drifted)
