@@ -12,6 +12,7 @@ from inference_provider.autoscale import Sample
 from inference_provider.errors import TargetError
 from inference_provider.observed import Actor, Kind
 from inference_provider.service import autoscaler
+from inference_provider.service.__main__ import where
 from inference_provider.service.autoscaler import Autoscaler
 from inference_provider.service.decisions import Decisions
 from inference_provider.service.faults import Faults
@@ -117,6 +118,18 @@ class Case:
         text = (self.folder / "decisions.jsonl").read_text()
         found = [json.loads(line) for line in text.splitlines()]
         return [{n: line[n] for n in names if n in line} for line in found] if names else found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["docker", "lab"], ("docker", ["lab"])),
+        (["local", "/state", "lab", "0.1.0"], ("local", ["/state", "lab", "0.1.0"])),
+        (["/state", "lab", "0.0.9"], ("local", ["/state", "lab", "0.0.9"])),  # of an older release
+    ],
+)
+def test_the_service_is_started_by_the_arguments_of_an_older_release_too(arguments, expected):
+    assert where(arguments) == expected
 
 
 def unit_of(lab):

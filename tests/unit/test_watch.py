@@ -4,7 +4,9 @@ import io
 import json
 from pathlib import Path
 
-from inference_provider.targets.local.watch import Watch, count_end, listen
+import pytest
+
+from inference_provider.targets.local.watch import Watch, count_end, given, listen
 
 
 def test_what_is_counted_is_bounded_and_the_total_stays():
@@ -89,6 +91,12 @@ def test_other_work_is_done_at_ticks_alone(tmp_path: Path):
     assert done == []
     spoken(watch, ("TICK_5", "when:5"))
     assert done == ["bound"]
+
+
+@pytest.mark.parametrize("more", [(), ("..",), ("..", "0.1.0")])
+def test_an_older_release_s_arguments_are_enough(more):
+    found = given(("ends.json", "../router/access.log", "7", *more))
+    assert found == (Path("ends.json"), Path("../router/access.log"), 7, Path(".."))
 
 
 def test_what_happens_to_a_program_is_told_and_an_end_as_hung_counts_with_its_reason(

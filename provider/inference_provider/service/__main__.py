@@ -52,7 +52,7 @@ class _Place:
 
 def main() -> None:
     """Keep the rules of one workspace until this process is ended."""
-    kind, *given = sys.argv[1:]
+    kind, given = where(sys.argv[1:])
     place = _on_its_engine(*given) if kind == "docker" else _on_this_machine(*given)
     place.target.open_store = open_store
     place.begin()
@@ -113,6 +113,15 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
         watch(canaries)
 
     return _Place(target, workspace, samples, actor, *files, look_on=look_on, begin=begin)
+
+
+def where(arguments: list[str]) -> tuple[str, list[str]]:
+    """Return the kind of place, and what names it.
+
+    An older release named no kind: until the next `up` supervisord starts this one as it did.
+    """
+    kind = arguments[0]
+    return (kind, arguments[1:]) if kind in ("local", "docker") else ("local", arguments)
 
 
 def _on_its_engine(workspace: str) -> _Place:

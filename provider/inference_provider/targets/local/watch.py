@@ -1,9 +1,10 @@
 """supervisord's events of one workspace -> how often each program ended, and its event log.
 
 It bounds the access log too, and has instances that hang ended (`prober.py`). Run by supervisord as
-its event listener, `python -I -S watch.py ENDS ACCESS_LOG BYTES WORKSPACE_FOLDER`, so it starts and
-ends with it. Imports only the standard library, and modules of ours that do the same, to start in
-milliseconds. `workspace/endings.py` decides which program keeps dying.
+its event listener, `python -I -S watch.py ENDS ACCESS_LOG BYTES WORKSPACE_FOLDER VERSION`, so it
+starts and ends with it; the version is there for who looks whether it is still this release's.
+Imports only the standard library, and modules of ours that do the same, to start in milliseconds.
+`workspace/endings.py` decides which program keeps dying.
 """
 
 import json
@@ -136,6 +137,20 @@ def _fields(line: bytes) -> dict[str, str]:
     return dict(word.split(":", 1) for word in line.decode().split())
 
 
+def given(arguments: Sequence[str]) -> tuple[Path, Path, int, Path]:
+    """Return the file of ends, the access log, its bound, and the workspace's folder.
+
+    An older release named no folder: until the next `up` supervisord starts this one as it did.
+    """
+    ends, log, limit, *folder = arguments
+    return (
+        Path(ends),
+        Path(log),
+        int(limit),
+        Path(folder[0]) if folder else Path(ends).parent / "..",
+    )
+
+
 def main() -> None:
     # `-I -S` finds no package; last, so that none of site-packages hides one of the library
     sys.path.append(str(Path(__file__).parents[3]))
@@ -144,7 +159,7 @@ def main() -> None:
     from inference_provider.targets.local.log_times import LogTimes  # noqa: PLC0415
     from inference_provider.targets.local.prober import Prober  # noqa: PLC0415
 
-    ends_file, log, limit, folder = *map(Path, sys.argv[1:3]), int(sys.argv[3]), Path(sys.argv[4])
+    ends_file, log, limit, folder = given(sys.argv[1:])
     events, times = EventLog(log_of(folder)), LogTimes(folder / "logs")
     prober = Prober(folder, events.write)
     ticks = (times.note, lambda: bound_log(log, limit))  # the latter may wait for the router
