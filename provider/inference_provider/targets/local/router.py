@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from inference_provider import __version__
 from inference_provider.errors import NotReady, OutOfCapacity, TargetError
 from inference_provider.quoting import without_secrets
 from inference_provider.router.table import (
@@ -188,7 +189,9 @@ class LocalRouter:
     def ensure_up(self, endpoints: Endpoints) -> None:
         """Start what does not run; orphans of a dead supervisord keep serving meanwhile."""
         if self.is_up():
-            self.supervisor.ensure_listener()
+            if not self.supervisor.has_listener():
+                with self._lock("boot"):
+                    self.supervisor.ensure_listener()
             self._mend_others()
             return
         with machine_lock():  # nobody else may choose a port until the router listens on its own
@@ -365,4 +368,4 @@ def _listener(folders: Folders) -> tuple[str, ...]:
     program = (sys.executable, "-I", "-S", watch.__file__)
     # relative: it starts in supervisord's folder, whose name may mean something in supervisord.conf
     relative = [os.path.relpath(path, folders.supervisor_folder) for path in files]
-    return (*program, *relative, str(ACCESS_LOG_BYTES), "..")
+    return (*program, *relative, str(ACCESS_LOG_BYTES), "..", __version__)

@@ -41,6 +41,7 @@ from inference_provider.targets.local.supervisor_text import (
     LOG_OPTION,
     Program,
     daemon_configuration,
+    is_the_same,
     listener_configuration,
     program_configuration,
 )
@@ -134,9 +135,19 @@ class Supervisor:
         listener = listener_configuration(self._listener) if self._listener else ""
         return daemon_configuration() + listener
 
+    def has_listener(self) -> bool:
+        """Whether the event listener of this release runs, whose Python it may be."""
+        if not self._listener:
+            return True
+        process = self.process(LISTENER) if self._is_written() else None
+        return process is not None and process.runs
+
     def ensure_listener(self) -> None:
-        """Give a daemon that an older release started the event listener of this one."""
-        if not self._listener or (self._is_written() and self.process(LISTENER) is not None):
+        """Give a daemon that an older release started the event listener of this one.
+
+        Nobody else may do so meanwhile.
+        """
+        if self.has_listener():
             return
         self._write_configuration()
         self._stop(LISTENER)
@@ -147,9 +158,10 @@ class Supervisor:
 
     def _is_written(self) -> bool:
         try:
-            return (self._folder / "supervisord.conf").read_text() == self._configuration()
+            written = (self._folder / "supervisord.conf").read_text()
         except FileNotFoundError:
             return False
+        return is_the_same(written, self._configuration())
 
     def shutdown(self) -> None:
         """End the daemon and every program; return when it is gone, which happens last.

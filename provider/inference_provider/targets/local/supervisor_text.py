@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from inference_provider.targets.local.own_network import Passages
 
 LISTENER = watch.OWN
 """The event listener's name; a program's cannot be the same: all but the router contain dots."""
+_PROGRAM = re.compile(rf"^command=.*{re.escape(Path(watch.__file__).name)}\S*", re.MULTILINE)
+"""The listener's command without its arguments."""
 LOG_BYTES = 10_000_000
 LOG_BACKUPS = log_times.BACKUPS
 LOG_OPTION = "stdout_logfile="
@@ -83,6 +86,14 @@ stderr_logfile=watch.log
 stderr_logfile_maxbytes=1MB
 stderr_logfile_backups=1
 """
+
+
+def is_the_same(written: str, ours: str) -> bool:
+    """Whether two configurations differ in nothing but whose Python runs the event listener.
+
+    Two installations of one release that use a workspace in turns replace nothing.
+    """
+    return _PROGRAM.sub("command=", written) == _PROGRAM.sub("command=", ours)
 
 
 def program_configuration(program: Program, folder: Path) -> str:
