@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from inference_provider.targets.docker import locks
-from inference_provider.targets.docker.locks import is_abandoned, is_of_one_before, this_process
+from inference_provider.targets.docker.locks import is_abandoned, this_process
 
 MINE = this_process()._replace(
     machine="runner", boot="b1", numbered_by="pid:[4026531836]", machine_id="4e1f", process="1"
@@ -99,19 +99,3 @@ def test_a_process_that_an_older_release_noted_has_ended_only_when_its_number_is
 
 def test_older_releases_judge_no_process_that_this_one_notes():
     assert len(str(this_process()).split(" ")) == 7
-
-
-STARTED = "2026-11-27T12:00:05.123456789Z"
-
-
-@pytest.mark.parametrize(
-    ("since", "state", "expected"),
-    [
-        ("2026-11-27T12:00:05.120000+00:00", {"Running": True, "StartedAt": STARTED}, True),
-        ("2026-11-27T12:00:05.130000+00:00", {"Running": True, "StartedAt": STARTED}, False),
-        ("2026-11-27T12:00:05.130000+00:00", {"Running": False, "StartedAt": STARTED}, True),
-        ("2026-11-27T12:00:05.130000+00:00", None, True),
-    ],
-)
-def test_an_autoscaler_has_left_a_lock_where_another_was_started_since(since, state, expected):
-    assert is_of_one_before(since, state) is expected

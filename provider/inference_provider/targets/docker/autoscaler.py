@@ -6,15 +6,16 @@ stay as they are.
 """
 
 import io
-import os
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from inference_provider.errors import TargetError
 from inference_provider.targets.docker import names
-from inference_provider.targets.docker.containers import endings_of, hardened
+from inference_provider.targets.docker.autoscaler_run import is_the_autoscaler, listed
+from inference_provider.targets.docker.containers import endings_of, hardened, is_running
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.library import errors
 from inference_provider.targets.docker.records import HostRecords
@@ -62,8 +63,8 @@ class Autoscaler:
         Raises:
             TargetError: The Engine does not start it.
         """
-        if os.environ.get(names.ROLE_VARIABLE):
-            return  # this is it
+        if is_the_autoscaler():
+            return
         if self._settled(image):
             return
         with self._records.lock("service"):  # a publication does this too, and other machines
@@ -95,12 +96,15 @@ class Autoscaler:
         return self._socket() if self._state.rules() else None
 
     def _listed(self) -> list[dict[str, Any]]:
-        return [*filter(names.is_as_labelled, self._host.containers(self._selecting))]
+        return listed(self._host, self._workspace)
+
+    def _ids(self) -> list[str]:
+        return [str(one["Id"]) for one in self._listed()]
 
     def remove(self) -> None:
         """End it, so that it changes nothing any more; what it has written down stays."""
-        for one in self._listed():
-            self._host.remove(one["Id"])
+        for one in self._ids():
+            self._host.remove(one)
 
     def delete(self) -> None:
         """Remove it with what it has written down."""
@@ -143,13 +147,12 @@ class Autoscaler:
         if not self._socket():
             why = "the workspace names no engine_socket"
             return {"missing": f"no autoscaler runs, because {why}: {_STAYS}"}
-        container = self._host.container(self._name)
-        state = container["State"] if container else {}
-        if container is None or not state.get("Running") or state.get("Paused"):
+        container = next(filter(None, map(self._host.container, self._ids())), None)
+        if container is None or not is_running(container):
             return {"missing": f"the autoscaler does not run: {_STAYS}"}
         ended = restarts(endings_of(container), _START_LIMIT_S, int(time.time() // 60))
         if keeps_dying(ended):
-            said = " ".join(self._host.last_lines(self._name, 1).split())[-300:]
+            said = " ".join(self._host.last_lines(container["Id"], 1).split())[-300:]
             return {"missing": f"the autoscaler ends again and again: {_STAYS}; it says: {said}"}
         faults = read(self._files(f"{FOLDER}/{FAULTS}").get(FAULTS, b"{}"))
         unkept = {name: str(one) for name, one in faults.items()}
@@ -163,10 +166,9 @@ class Autoscaler:
 
     def _files(self, path: str) -> dict[str, bytes]:
         """Return the files at a path of the container, by name; none where it is not there."""
-        try:
-            archive = self._host.get_files(self._name, path)
-        except TargetError:
-            return {}
+        archive = None
+        with suppress(TargetError):
+            archive = next((self._host.get_files(one, path) for one in self._ids()), None)
         if not archive:
             return {}
         with tarfile.open(fileobj=io.BytesIO(archive)) as found:

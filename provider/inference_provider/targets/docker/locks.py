@@ -15,12 +15,17 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psutil
 
 from inference_provider.errors import Busy
 from inference_provider.targets.docker import names
+from inference_provider.targets.docker.autoscaler_run import (
+    has_ended,
+    is_the_autoscaler,
+    this_run,
+)
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.library import errors
 from inference_provider.targets.shared_locks import WAIT_S, AmongThreads, Pauses, told
@@ -90,10 +95,11 @@ class HostLocks:
 
     def _is_abandoned(self, labels: Mapping[str, str]) -> bool:
         """Whether who holds a lock has certainly ended."""
-        if labels.get(names.BY) == names.AUTOSCALER:
-            there = self._host.container(names.autoscaler(labels[names.WORKSPACE]))
-            return is_of_one_before(labels[names.SINCE], there and there["State"])
-        return _is_abandoned(labels)
+        if labels.get(names.TAKING) in _LEFT:
+            return True
+        if run := labels.get(names.RUN):
+            return has_ended(self._host, labels[names.WORKSPACE], run)
+        return is_abandoned(labels.get(names.HOLDER, ""), this_process())
 
     def _made(self, called: str, noted: Mapping[str, str]) -> str | None:
         labels = names.labels(
@@ -101,10 +107,8 @@ class HostLocks:
             names.LOCK,
             **{
                 names.HOLDER: str(this_process()),
-                names.SINCE: datetime.now(UTC).isoformat(
-                    timespec="microseconds" if _role() else "seconds"
-                ),
-                **_role(),
+                names.SINCE: datetime.now(UTC).isoformat(timespec="seconds"),
+                **self._run(),
                 **noted,
             },
         )
@@ -116,6 +120,10 @@ class HostLocks:
                     return None
                 raise
         return str(made["Id"])
+
+    def _run(self) -> Mapping[str, str]:
+        """Return the label of a lock that the autoscaler takes."""
+        return {names.RUN: this_run(self._host, self._workspace)} if is_the_autoscaler() else {}
 
     def _busy(self, name: str, reason: str) -> Busy:
         container = names.lock(self._workspace, name)
@@ -218,30 +226,6 @@ def _text_of(path: str) -> str:
         return "".join(Path(path).read_text().split())
     except OSError:
         return ""
-
-
-def is_of_one_before(since: str, state: Mapping[str, Any] | None) -> bool:
-    """Whether an autoscaler that has ended holds a lock: a workspace has one at most.
-
-    Its process has a number of its own container, which says nothing to anybody else.
-
-    Args:
-        since: When the lock was taken.
-        state: What the Engine says of the autoscaler's container; None where there is none.
-    """
-    if state is None or not state["Running"]:
-        return True
-    return datetime.fromisoformat(since) < datetime.fromisoformat(state["StartedAt"])
-
-
-def _role() -> Mapping[str, str]:
-    role = os.environ.get(names.ROLE_VARIABLE)
-    return {names.BY: role} if role else {}
-
-
-def _is_abandoned(labels: Mapping[str, str]) -> bool:
-    left = labels.get(names.TAKING) in _LEFT
-    return left or is_abandoned(labels.get(names.HOLDER, ""), this_process())
 
 
 def _told(name: str, labels: Mapping[str, str]) -> str:

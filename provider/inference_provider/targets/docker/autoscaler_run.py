@@ -1,0 +1,60 @@
+"""The container that keeps a workspace's autoscale rules, and which run of it holds a lock.
+
+A process in it has a number of its own container, which says nothing to anybody else, and a clock
+may be set. So its locks name its container, and when the Engine says that it was started.
+"""
+
+import os
+import socket
+from functools import cache
+from typing import Any
+
+from inference_provider.errors import TargetError
+from inference_provider.targets.docker import names
+from inference_provider.targets.docker.host import DockerHost
+
+
+def is_the_autoscaler() -> bool:
+    """Whether this process is that of such a container."""
+    return os.environ.get(names.ROLE_VARIABLE) == names.AUTOSCALER
+
+
+def listed(host: DockerHost, workspace: str) -> list[dict[str, Any]]:
+    """Return the containers of a workspace that are one, as the Engine lists them.
+
+    A person may have renamed one, and may have something else of its name.
+    """
+    selecting = dict(names.selecting(workspace, names.AUTOSCALER))
+    return [*filter(names.is_as_labelled, host.containers(selecting))]
+
+
+def has_ended(host: DockerHost, workspace: str, run: str) -> bool:
+    """Whether a run of the autoscaler of a workspace has ended."""
+    return run not in _runs(host, workspace)
+
+
+@cache
+def this_run(host: DockerHost, workspace: str) -> str:
+    """Return the run that this process is.
+
+    Raises:
+        TargetError: The Engine does not tell; what asks again may be told.
+    """
+    runs = _runs(host, workspace)
+    # a container's machine has its id for a name, unless an Engine is set up to give others
+    found = [one for one in runs if one.startswith(socket.gethostname())] or runs
+    if len(found) != 1:
+        reason = f"{len(found)} containers run as the autoscaler of workspace '{workspace}'"
+        raise TargetError("lock", f"workspace '{workspace}'", reason, place=str(host))
+    return found[0]
+
+
+def _runs(host: DockerHost, workspace: str) -> list[str]:
+    """Return the runs that have not ended; one that waits to be started again has."""
+    found = [host.container(one["Id"]) for one in listed(host, workspace)]
+    there = [(one["Id"], one["State"]) for one in found if one is not None]
+    return [
+        f"{id_} {state['StartedAt']}"
+        for id_, state in there
+        if state["Running"] and not state.get("Restarting")
+    ]
