@@ -1,5 +1,6 @@
 """The container that keeps rules on a Docker host, while others settle it too."""
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from inference_provider.spec import AutoscaleRuleSpec
 from inference_provider.spec.target import DockerPlace
 from inference_provider.targets.docker.autoscaler import Autoscaler
 from inference_provider.targets.docker.host import DockerHost
+from inference_provider.targets.docker.listens import Listens
+from inference_provider.targets.docker.ruled_router import RuledRouter
 from inference_provider.targets.memory_records import MemoryRecords
 from inference_provider.workspace.state import State
 
@@ -25,6 +28,10 @@ RULE = AutoscaleRuleSpec.model_validate(
     {"workspace": "lab", "endpoint": "iris", "deployment": "blue", "max_instances": 3}
     | {"targets": [CPU]}
 )
+
+
+SOCKET, GONE = "/run/docker.sock", "/run/gone.sock"
+LISTENS = Listens(host="127.0.0.1", port=20000, metrics_port=20001, image="sha256:1")
 
 
 def refused(status: int) -> APIError:
@@ -39,6 +46,8 @@ class Engine:
     def __init__(self) -> None:
         self.there: dict[str, dict[str, Any]] = {}
         self.made = 0
+        self.is_name_taken = False
+        """Whether somebody has a container of its name."""
         self.before_start: Callable[[], None] = lambda: None
 
     def containers(self, all, filters):
@@ -55,14 +64,26 @@ class Engine:
         return given
 
     def create_container(self, image, command, name, labels, **given):
-        if self.there:
+        if self.there or self.is_name_taken:
             raise refused(409)
+        if given["host_config"]["mounts"][0]["Source"] == GONE:
+            raise refused(400)
         self.made += 1
         id_ = f"c{self.made}"
         self.there[id_] = {
             "Id": id_, "Image": image, "ImageID": image, "Labels": labels, "State": "created",
+            "HostConfig": {"NetworkMode": "none"},
         }  # fmt: skip
         return {"Id": id_}
+
+    def inspect_container(self, id_):
+        if id_ not in self.there:
+            raise refused(404)
+        runs = self.there[id_]["State"] == "running"
+        return {"Id": id_, "State": {"Running": runs, "Paused": False}, "RestartCount": 0}
+
+    def get_archive(self, id_, path):
+        raise refused(404)
 
     def start(self, id_):
         self.before_start()
@@ -76,14 +97,51 @@ def engine() -> Engine:
     return Engine()
 
 
+class Host(DockerHost):
+    """Has a router whose agent does what it is asked."""
+
+    def __init__(self, engine) -> None:
+        super().__init__(DockerPlace(kind="docker", host="unix:///none.sock"))
+        self._api = engine
+        self.asked_router: list[str] = []
+
+    def ask(self, command, line, limit_s, *, again=False):
+        self.asked_router.append(json.loads(line)["ask"])
+        return b'{"answer": true}\n'
+
+
+class Keeper(Autoscaler):
+    """Keeps the rule of a workspace, for a test to change its socket."""
+
+    def __init__(self, host) -> None:
+        self.socket: str | TargetError | None = SOCKET
+        records: Any = MemoryRecords("lab")
+        with records.edit():
+            State(records).put_record(record(Kind.AUTOSCALE_RULE, RULE))
+        super().__init__(host, records, self._read)
+        self.records = records
+
+    def _read(self) -> str | None:
+        if isinstance(self.socket, TargetError):
+            raise self.socket
+        return self.socket
+
+
 @pytest.fixture
-def keeper(engine) -> Autoscaler:
-    host: Any = DockerHost(DockerPlace(kind="docker", host="unix:///none.sock"))
-    host._api = engine
-    records: Any = MemoryRecords("lab")
-    with records.edit():
-        State(records).put_record(record(Kind.AUTOSCALE_RULE, RULE))
-    return Autoscaler(host, records, lambda: "/run/docker.sock")
+def keeper(engine):
+    return Keeper(Host(engine))
+
+
+@pytest.fixture
+def router(keeper):
+    made = RuledRouter(keeper._host, keeper.records, lambda: None, keeper)
+    with keeper.records.edit():
+        made.save(LISTENS)
+    return made
+
+
+def missing(keeper) -> str:
+    return keeper.told().get("missing", "")
 
 
 def test_threads_of_one_up_make_one_container_between_them(engine, keeper):
@@ -125,3 +183,68 @@ def test_one_that_was_made_and_never_started_is_made_again(engine, keeper):
     engine.there["c1"]["State"] = "created"
     keeper.settle("sha256:1")
     assert [one["State"] for one in engine.there.values()] == ["running"]
+
+
+def test_a_stranger_of_its_name_keeps_no_publication_back_and_status_says_why(
+    engine, keeper, router
+):
+    engine.is_name_taken = True
+    router.publish(())
+    assert keeper._host.asked_router == ["publish"]
+    assert missing(keeper).startswith("the autoscaler does not run: counts stay as they are")
+    assert "its last start failed: start the autoscaler of workspace 'lab'" in missing(keeper)
+    assert missing(keeper).endswith("status 409")
+    engine.is_name_taken = False
+    router.publish(())
+    assert keeper.told() == {"beside": "autoscaler runs", "unkept": {}}
+    engine.there["c1"]["State"] = "exited"
+    assert missing(keeper) == "the autoscaler does not run: counts stay as they are"
+
+
+def test_a_rule_is_refused_where_nothing_can_keep_it(engine, router):
+    engine.is_name_taken = True
+    with pytest.raises(TargetError, match="status 409"):
+        router.keep_rules()
+
+
+def test_a_new_socket_is_refused_where_the_host_has_none_and_the_old_one_stays(
+    engine, keeper, router
+):
+    router.keep_rules()
+    with pytest.raises(TargetError, match="status 400"), router.given(GONE):
+        keeper.socket = GONE  # as the edit of the record does
+        try:
+            router.publish(())
+        finally:
+            keeper.socket = SOCKET  # as its undoing does
+    assert keeper._host.asked_router == []
+    assert keeper.told() == {"beside": "autoscaler runs", "unkept": {}}
+    assert [one["Labels"]["inference.socket"] for one in engine.there.values()] == [SOCKET]
+
+
+def test_a_socket_that_has_moved_keeps_nothing_back_not_even_its_own_change(engine, keeper, router):
+    keeper.socket = GONE
+    router.publish(())
+    with router.given(SOCKET):
+        router.publish(())  # a change looks before it edits whether all runs
+        keeper.socket = SOCKET
+        router.publish(())
+    assert keeper._host.asked_router == ["publish"] * 3
+    assert keeper.told() == {"beside": "autoscaler runs", "unkept": {}}
+
+
+def test_it_stays_where_the_record_of_its_workspace_cannot_be_read(engine, keeper, router):
+    router.publish(())
+    keeper.socket = TargetError("read", "a record", "it is corrupt")
+    router.publish(())
+    assert [*engine.there] == ["c1"]
+    assert keeper.told()["beside"] == "autoscaler runs"
+    engine.there.clear()
+    assert "its last start failed: read a record: it is corrupt" in missing(keeper)
+
+
+@pytest.mark.parametrize(("role", "made"), [("worker", 1), ("autoscaler", 0)])
+def test_only_the_autoscaler_starts_none(engine, keeper, monkeypatch, role, made):
+    monkeypatch.setenv("INFERENCE_ROLE", role)
+    keeper.settle("sha256:1")
+    assert engine.made == made

@@ -286,6 +286,8 @@ class Creation:
         self._refuse_unfollowed(desired.id, desired.spec, self._state.blueprint(desired.id.name))
         self._save(desired)
         try:
+            if self._ports.keep_rules is not None:
+                self._ports.keep_rules()
             self._rollout.run_recorded(deployment)
         except BaseException:
             self._workspace.convergence.change(lambda: self._put_back(desired.id), Publish.NEVER)

@@ -348,6 +348,8 @@ class Ports:
     """Given those users as they change; None where they are read when something is pulled."""
     bucket_user: BucketUser | None = None
     """Takes the credentials of the bucket of content; None on a target without buckets."""
+    keep_rules: Callable[[], None] | None = None
+    """Starts what keeps autoscale rules, or raises TargetError; None where nothing has to start."""
 
 
 class Platform(Protocol):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from inference_provider.errors import TargetError
+from inference_provider.errors import Interrupted, TargetError, TargetUnreachable
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.autoscaler_run import is_the_autoscaler, listed
 from inference_provider.targets.docker.containers import endings_of, hardened, is_running
@@ -24,6 +24,8 @@ from inference_provider.workspace.endings import keeps_dying, restarts
 from inference_provider.workspace.state import State
 
 FOLDER, DECISIONS, FAULTS = "/service", "decisions.jsonl", "faults.json"
+FAULT = "fault"
+"""Section of the records: why something does not run beside the workspace's router."""
 SOCKET = "/run/engine.sock"
 """Where the container has the Engine's."""
 _START_LIMIT_S = 20
@@ -40,7 +42,8 @@ class Autoscaler:
     Args:
         host: Where it is.
         records: The workspace's.
-        socket: Returns the path of the Engine's socket on its host, if the workspace names it.
+        socket: Returns the path of the Engine's socket on its host, if the workspace names it;
+            raises TargetError where its record cannot be read.
     """
 
     def __init__(
@@ -61,10 +64,36 @@ class Autoscaler:
             image: Id of the image that it is to run.
 
         Raises:
-            TargetError: The Engine does not start it.
+            TargetError: The Engine does not start it, or the workspace's record cannot be read,
+                and then nothing has changed. What it says is noted for the status.
         """
         if is_the_autoscaler():
             return
+        try:
+            self._settle_in_turn(image)
+        except (Interrupted, TargetUnreachable):  # which says nothing of it
+            raise
+        except TargetError as fault:
+            with suppress(TargetError):  # the first error is the one to report
+                self._note(str(fault))
+            raise
+        self._note(None)
+
+    def _note(self, fault: str | None) -> None:
+        """Write down why it was not started, or that nothing kept it from that."""
+        if fault == self._fault():
+            return
+        with self._records.edit():
+            if fault is None:
+                self._records.drop(FAULT, names.AUTOSCALER)
+            else:
+                self._records.put(FAULT, names.AUTOSCALER, fault)
+
+    def _fault(self) -> str | None:
+        noted = self._records.read(FAULT, names.AUTOSCALER)
+        return noted.decode() if noted is not None else None
+
+    def _settle_in_turn(self, image: str) -> None:
         if self._settled(image):
             return
         with self._records.lock("service"):  # a publication does this too, and other machines
@@ -91,6 +120,13 @@ class Autoscaler:
         self.remove()
         if socket := self._wanted_socket():
             self._start(image, socket)
+
+    def names_already(self, socket: str | None) -> bool:
+        """Whether the workspace is recorded with this socket."""
+        try:
+            return self._socket() == socket
+        except TargetError:
+            return False
 
     def _wanted_socket(self) -> str | None:
         return self._socket() if self._state.rules() else None
@@ -144,12 +180,14 @@ class Autoscaler:
         """Return what the status of the workspace's router says of it: fields of RouterStatus."""
         if not self._state.rules():
             return {}
-        if not self._socket():
-            why = "the workspace names no engine_socket"
-            return {"missing": f"no autoscaler runs, because {why}: {_STAYS}"}
+        with suppress(TargetError):  # of a record that cannot be read nothing is known
+            if not self._socket():
+                why = "the workspace names no engine_socket"
+                return {"missing": f"no autoscaler runs, because {why}: {_STAYS}"}
         container = next(filter(None, map(self._host.container, self._ids())), None)
         if container is None or not is_running(container):
-            return {"missing": f"the autoscaler does not run: {_STAYS}"}
+            why = f"; its last start failed: {fault}" if (fault := self._fault()) else ""
+            return {"missing": f"the autoscaler does not run: {_STAYS}{why}"}
         ended = restarts(endings_of(container), _START_LIMIT_S, int(time.time() // 60))
         if keeps_dying(ended):
             said = " ".join(self._host.last_lines(container["Id"], 1).split())[-300:]

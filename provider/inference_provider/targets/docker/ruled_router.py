@@ -1,8 +1,10 @@
 """The router of a workspace on a Docker host, with what keeps autoscale rules beside it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+from inference_provider.errors import Interrupted, TargetError
 from inference_provider.targets.docker.autoscaler import Autoscaler
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.records import HostRecords
@@ -22,14 +24,48 @@ class RuledRouter(DockerRouter):
     ) -> None:
         super().__init__(host, records, newest)
         self.autoscaler = autoscaler
+        self._given: str | None = None
 
     def ensure_up(self, endpoints: Callable[[], Endpoints]) -> None:
         super().ensure_up(endpoints)
-        self.autoscaler.settle(self.listens().image)
+        self._tend()
 
     def publish(self, endpoints: Endpoints) -> None:
-        self.autoscaler.settle(self.listens().image)
+        self._tend()
         super().publish(endpoints)  # last: who raises has not changed what Envoy does
+
+    def keep_rules(self) -> None:
+        """Have the autoscaler run where there are rules. Raises TargetError if it cannot."""
+        self.autoscaler.settle(self.listens().image)
+
+    @contextmanager
+    def given(self, socket: str | None) -> Iterator[None]:
+        """Have a publication fail where the autoscaler cannot run with a new engine_socket.
+
+        It runs as before when the block raises.
+        """
+        if self.autoscaler.names_already(socket):
+            yield
+            return
+        self._given = socket
+        try:
+            yield
+        except BaseException:
+            self._given = None
+            self._tend()
+            raise
+        finally:
+            self._given = None
+
+    def _tend(self) -> None:
+        """Have the autoscaler run, or go on without it: requests need it not, and status tells."""
+        try:
+            self.keep_rules()
+        except Interrupted:
+            raise
+        except TargetError:
+            if self._given is not None and self.autoscaler.names_already(self._given):
+                raise
 
     def remove(self) -> None:
         self.autoscaler.remove()

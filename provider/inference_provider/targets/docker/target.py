@@ -99,7 +99,8 @@ class DockerPlatform:
             autoscaler = Autoscaler(self.host, records, partial(_socket, content))
             router = RuledRouter(self.host, records, newest, autoscaler)
             compute = DockerCompute(self.host, records, content, router, self.gpus)
-            ports = Ports(records, compute, router, content, sign_in=content.sign_in)
+            four = (records, compute, router, content)
+            ports = Ports(*four, sign_in=content.sign_in, keep_rules=router.keep_rules)
             self._opened.setdefault(workspace, _Opened(records, router, content, ports))
         return self._opened[workspace]
 
@@ -146,7 +147,7 @@ class DockerPlatform:
         after = before.model_copy(update={"host": spec.bind_address, "image": image})
         if spec.outbound_rules:
             after = router.with_egress_port(after)
-        with saved(before, after, router.save):
+        with router.given(spec.engine_socket), saved(before, after, router.save):
             yield
 
     def shut_down(self, workspace: str) -> None:
@@ -175,9 +176,7 @@ class DockerPlatform:
 
 
 def _socket(content: DockerContent) -> str | None:
-    with suppress(TargetError):  # of a record that cannot be read nothing is known
-        return content.workspace().engine_socket
-    return None
+    return content.workspace().engine_socket
 
 
 class DockerTarget(Engine):
