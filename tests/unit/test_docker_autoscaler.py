@@ -211,7 +211,7 @@ def test_a_new_socket_is_refused_where_the_host_has_none_and_the_old_one_stays(
     engine, keeper, router
 ):
     router.keep_rules()
-    with pytest.raises(TargetError, match="status 400"), router.given(GONE):
+    with pytest.raises(TargetError, match="status 400"), router.given(GONE, pytest.fail):
         keeper.socket = GONE  # as the edit of the record does
         try:
             router.publish(())
@@ -225,12 +225,20 @@ def test_a_new_socket_is_refused_where_the_host_has_none_and_the_old_one_stays(
 def test_a_socket_that_has_moved_keeps_nothing_back_not_even_its_own_change(engine, keeper, router):
     keeper.socket = GONE
     router.publish(())
-    with router.given(SOCKET):
+    with router.given(SOCKET, pytest.fail):
         router.publish(())  # a change looks before it edits whether all runs
         keeper.socket = SOCKET
         router.publish(())
     assert keeper._host.asked_router == ["publish"] * 3
     assert keeper.told() == {"beside": "autoscaler runs", "unkept": {}}
+
+
+def test_a_change_of_the_workspace_that_mends_no_autoscaler_says_so(engine, router):
+    engine.is_name_taken = True
+    told: list[str] = []
+    with router.given(SOCKET, told.append):
+        router.publish(())
+    assert [one.partition(":")[0] for one in told] == ["the autoscaler does not run"]
 
 
 def test_it_stays_where_the_record_of_its_workspace_cannot_be_read(engine, keeper, router):

@@ -1,7 +1,7 @@
 """The router of a workspace on a Docker host, with what keeps autoscale rules beside it."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from inference_provider.errors import Interrupted, TargetError
@@ -9,6 +9,7 @@ from inference_provider.targets.docker.autoscaler import Autoscaler
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.router import DockerRouter, Endpoints
+from inference_provider.workspace.ports import Tell
 from inference_provider.workspace.statuses import RouterStatus
 
 
@@ -39,15 +40,13 @@ class RuledRouter(DockerRouter):
         self.autoscaler.settle(self.listens().image)
 
     @contextmanager
-    def given(self, socket: str | None) -> Iterator[None]:
+    def given(self, socket: str | None, tell: Tell) -> Iterator[None]:
         """Have a publication fail where the autoscaler cannot run with a new engine_socket.
 
-        It runs as before when the block raises.
+        It runs as before when the block raises. With the socket of before `tell` is told that it
+        does not run.
         """
-        if self.autoscaler.names_already(socket):
-            yield
-            return
-        self._given = socket
+        self._given = None if self.autoscaler.names_already(socket) else socket
         try:
             yield
         except BaseException:
@@ -56,6 +55,9 @@ class RuledRouter(DockerRouter):
             raise
         finally:
             self._given = None
+        with suppress(TargetError):  # the change is made, whatever this says
+            if missing := self.autoscaler.told().get("missing"):
+                tell(missing)
 
     def _tend(self) -> None:
         """Have the autoscaler run, or go on without it: requests need it not, and status tells."""

@@ -147,7 +147,7 @@ class DockerPlatform:
         after = before.model_copy(update={"host": spec.bind_address, "image": image})
         if spec.outbound_rules:
             after = router.with_egress_port(after)
-        with router.given(spec.engine_socket), saved(before, after, router.save):
+        with router.given(spec.engine_socket, tell), saved(before, after, router.save):
             yield
 
     def shut_down(self, workspace: str) -> None:
