@@ -25,6 +25,7 @@ class Move(StrEnum):
     """What is done to a split on its way; the words are those of the journal."""
 
     STAY = "stay"
+    AGAIN = "begin again the rollout of"
     STEP = "step on"
     FINISH = "finish the rollout of"
     BACK = "roll back"

@@ -197,7 +197,12 @@ class ObservedResource(Frozen):
     note: str = ""
     """What a person should know though it runs as recorded, and no apply changes; no drift."""
     under_way: str = ""
-    """On which way it is to what is recorded; neither drift nor anything to apply."""
+    """On which way it is to what is recorded; neither drift nor anything to apply. It stays the
+    same as long as nothing changes, so it has no time."""
+    in_force: dict[str, int] = {}
+    """The shares that requests go by, of a split that is not as recorded yet."""
+    origin: dict[str, int] = {}
+    """Those that an alarm gives back, or has."""
     restarts: dict[str, Restarts] = {}
     """Keyed by process; one that never ended is left out."""
     reason: str = ""

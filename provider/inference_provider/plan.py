@@ -1,6 +1,6 @@
 """desired + observed -> ordered actions. Pure. `capabilities.py` says what a target cannot do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from enum import StrEnum
 from typing import Any
@@ -168,22 +168,36 @@ def replaced_under_others(plan: Plan) -> tuple[str, ...]:
 
 
 def kept_by_rollouts(plan: Plan, observed: ObservedState) -> tuple[ResourceId, ...]:
-    """Return deployments to be deleted that a rollout which begins would still send requests."""
-    leaving = {
-        action.id: observed.get(action.id).properties.get("traffic", {})
-        for action in plan.pending
-        if action.id.kind == Kind.TRAFFIC
-        and action.desired
-        and action.desired.spec.rollout
-        and sum(action.desired.spec.traffic.values())
+    """Return deployments to be deleted that a rollout would still send requests, or gives them."""
+    kept = {
+        action.id: _kept_shares(action, observed.get(action.id))
+        for action in plan.actions
+        if action.id.kind == Kind.TRAFFIC and action.desired
     }
     gone = (a.id for a in plan.pending if a.kind == ActionKind.DELETE and a.desired is None)
     found = list[ResourceId]()
     for id_ in (one for one in gone if one.kind == Kind.DEPLOYMENT):
         traffic = id_.model_copy(update={"kind": Kind.TRAFFIC, "name": id_.endpoint})
-        if leaving.get(traffic, {}).get(id_.name.partition("/")[2], 0):
+        if kept.get(traffic, {}).get(id_.name.partition("/")[2], 0):
             found.append(id_)
     return tuple(found)
+
+
+def _kept_shares(traffic: Action, there: ObservedResource) -> Mapping[str, int]:
+    """Return shares that deployments keep, or may get back, after a split was applied."""
+    wanted = traffic.desired.spec if traffic.desired else None
+    goal, rollout = (_served(wanted.traffic), wanted.rollout) if wanted else ({}, None)
+    if not goal or not rollout or there.record is None:
+        return {}  # it changes at once
+    recorded = _served(there.record.properties.get("traffic", {}))
+    in_force = _served(there.in_force) or recorded
+    if goal != recorded:
+        return in_force
+    return {**_served(there.origin), **in_force} if there.in_force else {}
+
+
+def _served(split: Mapping[str, int]) -> dict[str, int]:
+    return {name: share for name, share in split.items() if share}
 
 
 def _exists(action: Action) -> bool:

@@ -178,7 +178,7 @@ class Pipeline:
             SpecError: One of `fixed` is not of the stack, or depends on what differs too.
             CapabilityMissing: The target cannot do all of it, or a quota would be exceeded.
             OwnedByAnother: Another stack owns something that this one declares.
-        StillServing: What is to go would still answer requests, as long as a rollout takes.
+            StillServing: What is to go would still answer requests, as long as a rollout takes.
         """
         names = self._names(stack, workspaces)
         observed = self._target.observe(names)

@@ -1,13 +1,16 @@
 """A split on its way: what requests go by, who may change it, and what is told of it."""
 
+import json
+
 import pytest
 
 from inference_provider.canary import Move
 from inference_provider.drift import drift
-from inference_provider.errors import RouterRejected, StillServing
+from inference_provider.errors import RouterRejected, StillServing, TargetError
 from inference_provider.observed import Actor, Kind
-from inference_provider.plan import plan
+from inference_provider.plan import kept_by_rollouts, plan
 from inference_provider.stack import Pipeline
+from inference_provider.workspace.shifts import is_any_moving
 from tests.conformance.labs import together
 from tests.conformance.labs.lab import ANN, BOB
 
@@ -90,7 +93,8 @@ def test_it_moves_step_by_step_to_the_declared_split_and_the_journal_says_why(mo
 def test_shares_on_the_way_are_neither_plan_nor_drift_and_the_status_says_where_it_is(moving):
     assert told(moving, moving.rollout(green=100)) == []
     assert status(moving) in {
-        f"blue 90 %, green 10 %; rollout step 1 of 3 (10 %), {left} min left" for left in (9, 10)
+        f"blue 90 %, green 10 %; rollout step 1 of 3 (10 %), at least {left} min left"
+        for left in (9, 10)
     }
     move(moving, Move.STEP)
     assert told(moving, moving.rollout(green=100)) == []
@@ -106,28 +110,104 @@ def test_an_alarm_gives_the_old_split_back_and_everybody_is_told_why(moving):
     move(moving, Move.STEP)
     move(moving, Move.BACK, BAD)
     assert split(moving) == {"blue": 100}
-    sentence = f"the rollout went back: {BAD}; applying it again begins it again"
+    sentence = (
+        f"the rollout went back: {BAD}; it begins again when the deployment, the plan or the split"
+        " is changed"
+    )
     assert told(moving, moving.rollout(green=100)) == [sentence, sentence]
     assert status(moving) == f"blue 100 %, green 0 %; the rollout went back: {BAD}"
     assert moving.ports.records.journal()[-1].why == BAD
 
 
-def test_the_next_up_after_a_way_back_begins_again(moving):
+def another_version(lab):
+    return lab.deployment("green", environment_variables={"VERSION": "2"})
+
+
+def planned(lab, *, on_alarm="revert", steps=((10, 10), (50, 30)), above=5, **shares):
+    """Return a split to such shares by other steps or another alarm."""
+    found = lab.rollout(on_alarm=on_alarm, **shares)
+    stated = [{"share": share, "bake_minutes": minutes} for share, minutes in steps]
+    plan_ = {
+        "steps": stated,
+        "alarms": [{"metric": "ErrorRate", "above": above}],
+        "on_alarm": on_alarm,
+    }
+    spec = type(found.spec).model_validate({**found.spec.model_dump(), "rollout": plan_})
+    return found.model_copy(update={"spec": spec})
+
+
+def test_the_next_up_after_a_way_back_gives_known_bad_code_nothing(moving):
     move(moving, Move.BACK, BAD)
+    for _ in range(3):
+        moving.apply(moving.deployment("green"), moving.rollout(green=100))
+    assert split(moving) == {"blue": 100}
+    assert told(moving, moving.rollout(green=100))[0].startswith("the rollout went back")
+
+
+def test_another_version_or_plan_after_a_way_back_begins_again(moving):
+    move(moving, Move.BACK, BAD)
+    moving.apply(another_version(moving), moving.rollout(green=100))
+    assert split(moving) == {"blue": 90, "green": 10}
+    move(moving, Move.BACK, BAD)
+    moving.apply(planned(moving, green=100, above=50))
+    assert split(moving) == {"blue": 90, "green": 10}
+
+
+def test_a_split_by_hand_to_where_it_came_from_lets_the_next_up_begin_again(moving):
+    move(moving, Move.BACK, BAD)
+    Pipeline(moving.target, BOB).split(moving.id(Kind.ENDPOINT, "iris"), {"blue": 100})
     moving.apply(moving.rollout(green=100))
     assert split(moving) == {"blue": 90, "green": 10}
-    assert told(moving, moving.rollout(green=100)) == []
 
 
-def test_a_held_rollout_keeps_its_shares_and_goes_on_from_them_with_the_next_up(lab):
+def test_no_up_gives_a_held_version_more_requests(lab):
     lab.apply(lab.rollout(green=100, on_alarm="hold"))
     move(lab, Move.HOLD, BAD)
     assert split(lab) == {"blue": 90, "green": 10}
     assert told(lab, lab.rollout(green=100, on_alarm="hold"))[0].startswith(
         f"the rollout is held at step 1 of 3 (10 %): {BAD}"
     )
-    lab.apply(lab.rollout(green=100, on_alarm="hold"))
-    assert split(lab) == {"blue": 81, "green": 19}
+    for _ in range(3):
+        lab.apply(lab.rollout(green=100, on_alarm="hold"))
+        assert split(lab) == {"blue": 90, "green": 10}
+    for above in (6, 7, 8):
+        lab.apply(planned(lab, green=100, on_alarm="hold", above=above))
+        assert split(lab) == {"blue": 90, "green": 10}
+        assert seen(lab).shift.origin == {"blue": 100}
+        move(lab, Move.HOLD, BAD)
+    lab.apply(another_version(lab), planned(lab, green=100, on_alarm="hold", above=8))
+    assert split(lab) == {"blue": 90, "green": 10}
+    assert seen(lab).shift.origin == {"blue": 100}
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        (((10, 10), (50, 60)), "step 2 of 3 (50 %)"),
+        (((10, 10), (20, 10)), "step 2 of 3 (50 %)"),
+        (((10, 10), (70, 10)), "step 1 of 3 (50 %)"),
+    ],
+)
+def test_another_plan_in_the_middle_keeps_the_shares_and_where_an_alarm_leads(moving, steps, said):
+    move(moving, Move.STEP)
+    moving.apply(planned(moving, green=100, steps=steps))
+    assert split(moving) == {"blue": 50, "green": 50}
+    assert said in status(moving)
+    move(moving, Move.BACK, BAD)
+    assert split(moving) == {"blue": 100}
+
+
+def test_another_version_meanwhile_bakes_from_the_first_step(moving):
+    move(moving, Move.STEP)
+    before = seen(moving)
+    moving.apply(another_version(moving))
+    moving.target.move(before, Move.FINISH, "no alarm", SERVICE)  # seen before it came
+    assert split(moving) == {"blue": 50, "green": 50}
+    assert seen(moving).renewed == ("green",)
+    move(moving, Move.AGAIN, "'iris/green' is another version now")
+    assert split(moving) == {"blue": 90, "green": 10}
+    assert seen(moving).renewed == ()
+    assert seen(moving).shift.step == 0
 
 
 def test_the_same_up_again_does_not_disturb_it(moving):
@@ -163,6 +243,41 @@ def test_a_split_by_hand_takes_effect_at_once_and_keeps_the_plan(moving, shares)
     assert moving.target.shifts(moving.workspace) == ()
     record = moving.target.record(moving.id(Kind.TRAFFIC, "iris"))
     assert record.properties["rollout"]["on_alarm"] == "revert"
+
+
+def test_the_plan_of_a_split_by_hand_stays_the_same_while_a_step_bakes(moving):
+    pipeline, iris = Pipeline(moving.target, BOB), moving.id(Kind.ENDPOINT, "iris")
+    _, shown = pipeline.split_plan(iris, {"blue": 100})
+    assert [one.repairs for one in shown.pending] == ["rollout step 1 of 3 (10 %)"]
+    pipeline.split(iris, {"blue": 100}, shown=shown)
+    assert split(moving) == {"blue": 100}
+
+
+def kept(lab, deleted: str, traffic) -> list[str]:
+    """Return what a plan that deletes a deployment of iris would be refused for."""
+    there = lab.target.observe([lab.workspace])
+    gone = lab.id(Kind.DEPLOYMENT, f"iris/{deleted}")
+    others = [lab.deployment("green"), lab.deployment("red")]
+    wanted = [one for one in lab.desired if one.id.kind != Kind.TRAFFIC] + others
+    left = [one for one in wanted if one.id != gone]
+    return [one.name for one in kept_by_rollouts(plan([*left, traffic], there, "demo"), there)]
+
+
+def test_what_failed_may_be_deleted_after_a_way_back_and_what_serves_may_not(moving):
+    move(moving, Move.BACK, BAD)
+    assert kept(moving, "green", moving.rollout(blue=100)) == []
+    assert kept(moving, "blue", moving.rollout(red=100)) == ["iris/blue"]
+    moving.apply(moving.rollout(blue=100))
+    moving.delete(moving.id(Kind.DEPLOYMENT, "iris/green"))
+
+
+def test_a_plan_that_deletes_what_a_rollout_on_its_way_would_give_requests_is_refused(moving):
+    assert kept(moving, "blue", moving.rollout(green=100)) == ["iris/blue"]
+    assert kept(moving, "red", moving.rollout(green=100)) == []
+    assert kept(moving, "green", moving.rollout(red=100)) == ["iris/green"]
+    assert kept(moving, "blue", moving.traffic(green=100)) == []  # at once
+    move(moving, Move.HOLD, BAD)
+    assert kept(moving, "blue", moving.rollout(green=100)) == ["iris/blue"]
 
 
 def test_who_saw_an_older_step_moves_nothing(moving):
@@ -262,10 +377,48 @@ def test_a_step_that_was_recorded_and_not_published_is_mended(moving, mended):
     assert told(moving, moving.rollout(green=100)) == []
 
 
-def test_what_is_kept_of_it_and_cannot_be_read_is_told_and_publishes_nothing(moving):
-    with moving.ports.records.edit():
-        moving.ports.records.put("shifts", "iris", "{")
+ABSURD = {"no JSON": "{", "past its steps": {"step": 3}, "too much": {"steps": [1000]}}
+
+
+def broken(lab, how: str) -> None:
+    """Keep something of a split on its way that nobody can go by."""
+    known = seen(lab).shift.model_dump(mode="json")
+    found = ABSURD[how]
+    if isinstance(found, dict):
+        steps = [{"share": share, "bake_minutes": 1} for share in found.get("steps", [10])]
+        found = json.dumps({**known, **found, "steps": steps})
+    with lab.ports.records.edit():
+        lab.ports.records.put("shifts", "iris", found)
+
+
+@pytest.mark.parametrize("how", ABSURD)
+def test_what_is_kept_of_it_and_cannot_be_read_is_told_and_publishes_nothing(moving, how):
+    broken(moving, how)
     assert moving.target.shifts(moving.workspace) == ()
     there = moving.target.observe([moving.workspace]).get(moving.id(Kind.TRAFFIC, "iris"))
-    assert (there.presence.value, "file is corrupt" in there.reason) == ("unknown", True)
+    assert there.presence.value == "unknown"
+    assert "file is corrupt" in there.reason
+    assert "split the traffic of its endpoint by hand, which drops it" in there.reason
     assert split(moving) == {"blue": 90, "green": 10}
+    assert is_any_moving(moving.state)  # whoever watches is not ended
+    with pytest.raises(TargetError, match="by hand"):
+        moving.apply(moving.endpoint("rose"))
+
+
+@pytest.mark.parametrize("how", ABSURD)
+def test_a_split_by_hand_drops_what_cannot_be_read(moving, how):
+    broken(moving, how)
+    Pipeline(moving.target, BOB).split(moving.id(Kind.ENDPOINT, "iris"), {"blue": 100})
+    assert split(moving) == {"blue": 100}
+    moving.apply(moving.endpoint("rose"), moving.rollout(green=100))
+    assert split(moving) == {"blue": 90, "green": 10}
+
+
+def test_a_split_whose_record_was_set_aside_stays_on_its_way(moving):
+    move(moving, Move.BACK, BAD)
+    traffic = moving.id(Kind.TRAFFIC, "iris")
+    with moving.ports.records.edit():
+        moving.ports.records.put("records", "Traffic.iris", "{")
+    moving.target.set_aside(traffic, ANN)
+    moving.apply(moving.rollout(green=100))
+    assert split(moving) == {"blue": 100}

@@ -173,3 +173,19 @@ def test_a_plan_of_a_newer_release_is_held_and_says_so(case):
     assert case.split == {"blue": 90, "green": 10}
     status = lab.target.observe_one(lab.id(Kind.TRAFFIC, "iris")).status
     assert "held at step 1 of 3 (10 %): its plan is of a newer release" in status
+    with lab.ports.records.edit():
+        lab.state.put_record(record)  # as that release reads it
+    lab.apply(lab.rollout(green=100))
+    assert len(lab.target.shifts("lab")) == 1
+
+
+def test_another_version_bakes_anew_from_the_first_step(case):
+    case.looks(12)
+    assert case.split == {"blue": 50, "green": 50}
+    case.looks(28)
+    case.lab.apply(case.lab.deployment("green", environment_variables={"VERSION": "2"}))
+    case.looks(5)
+    assert case.split == {"blue": 90, "green": 10}
+    assert case.actions == ["step on", "begin again the rollout of"]
+    case.looks(7)
+    assert case.split == {"blue": 50, "green": 50}

@@ -17,6 +17,7 @@ from inference_provider.canary import Counts, Known, Move, decide
 from inference_provider.observed import Actor
 from inference_provider.service.looking import look
 from inference_provider.workspace.engine import Engine
+from inference_provider.workspace.kept_shift import NEWER_PLAN
 from inference_provider.workspace.shifting import UnderWay
 
 PERIOD_S = 1.0
@@ -86,11 +87,11 @@ class Canaries:
     def _look_at(self, one: UnderWay, counts: Mapping[str, Counts] | None) -> None:
         name = one.id.name
         if one.plan is None:
-            self._move(
-                one,
-                Move.HOLD,
-                "its plan is of a newer release; run inferctl stop and start with that",
-            )
+            self._move(one, Move.HOLD, NEWER_PLAN)
+            return
+        if one.renewed:
+            names = ", ".join(f"'{one.id.name}/{each}'" for each in one.renewed)
+            self._move(one, Move.AGAIN, f"{names} is another version now")
             return
         watched = self._watched.get(name)
         if watched is None or not watched.is_of(one):

@@ -329,6 +329,9 @@ class Observer:
         return {name: restarts(endings, start_limit_s, minute)} if endings.total else {}
 
 
+_BEGINS_AGAIN = "it begins again when the deployment, the plan or the split is changed"
+
+
 def _split_now(
     shift: Shift | None, record: Record, live: dict[str, dict[str, int]], minute: int
 ) -> _Fields:
@@ -342,10 +345,12 @@ def _split_now(
     found: _Fields = {
         "live": {field: record.properties[field] for field in live} if as_meant else live,
         "status": f"{split}; {told}",
+        "in_force": shift.in_force,
+        "origin": shift.origin,
     }
     if shift.phase == Phase.MOVING:
-        return found | {"under_way": told}
-    return found | {"degraded": f"{told}; applying it again begins it again"}
+        return found | {"under_way": shift.at}
+    return found | {"degraded": f"{told}; {_BEGINS_AGAIN}"}
 
 
 def _served(split: Mapping[str, int]) -> dict[str, int]:

@@ -3,18 +3,22 @@
 Nobody waits in them for a step: whoever watches calls `move` for each.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from inference_provider.canary import Move, gaining
+from inference_provider.canary import Move
 from inference_provider.errors import TargetError
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.spec.rollout_plan import RolloutPlan
 from inference_provider.workspace.convergence import Publish
+from inference_provider.workspace.corrupt import SHIFTS
 from inference_provider.workspace.kept_shift import Phase, Shift
 from inference_provider.workspace.opened import Workspace
-from inference_provider.workspace.shifts import put_shift, shift_of
-from inference_provider.workspace.state import SHIFTS
+from inference_provider.workspace.shifts import generations, put_shift, shift_of
+
+_FURTHER = frozenset({Move.STEP, Move.FINISH})
+"""Moves that give more requests to what has baked."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,18 @@ class UnderWay:
     plan: RolloutPlan | None
     """None where it is of a newer release, so that nobody here can go by it."""
     shift: Shift
+    generations: Mapping[str, str]
+    """Those of the deployments that gain requests now, by name, as far as they are known."""
+
+    @property
+    def renewed(self) -> tuple[str, ...]:
+        """The deployments that gain requests and are not what has baked, by name."""
+        return self.shift.renewed(self.generations)
 
     @property
     def gaining(self) -> tuple[str, ...]:
         """The deployments whose health decides, as `<endpoint>/<deployment>`."""
-        found = gaining(self.shift.origin, self.shift.goal)
-        return tuple(f"{self.id.name}/{name}" for name in found)
+        return tuple(f"{self.id.name}/{name}" for name in self.shift.gaining)
 
 
 def under_way(workspace: Workspace) -> tuple[UnderWay, ...]:
@@ -55,7 +65,8 @@ def _seen(workspace: Workspace, traffic: ResourceId) -> UnderWay | None:
     plan = None
     with suppress(ValueError):
         plan = RolloutPlan.model_validate(record.properties.get("rollout"))
-    return UnderWay(traffic, plan, shift)
+    running = generations(workspace.state, traffic, shift.gaining)
+    return UnderWay(traffic, plan, shift, running)
 
 
 def move(workspace: Workspace, seen: UnderWay, what: Move, why: str, actor: Actor) -> None:
@@ -70,16 +81,17 @@ def move(workspace: Workspace, seen: UnderWay, what: Move, why: str, actor: Acto
     now, shift = workspace.clock.now(), seen.shift
     after = {
         Move.STAY: shift.model_copy(update={"since": now}),
+        Move.AGAIN: shift.again(seen.generations, now),
         Move.STEP: shift.model_copy(update={"step": shift.step + 1, "since": now}),
         Move.FINISH: None,
         Move.BACK: shift.model_copy(update={"phase": Phase.BACK, "since": now, "why": why}),
         Move.HOLD: shift.model_copy(update={"phase": Phase.HELD, "since": now, "why": why}),
     }[what]
-    if _replace(workspace, seen, after) and what != Move.STAY:
+    if _replace(workspace, seen, what, after) and what != Move.STAY:
         workspace.note(seen.id, actor, str(what), ("traffic",), why)
 
 
-def _replace(workspace: Workspace, seen: UnderWay, after: Shift | None) -> bool:
+def _replace(workspace: Workspace, seen: UnderWay, what: Move, after: Shift | None) -> bool:
     """Put another one in the place of what was seen, and publish it; return whether it was so."""
     records, replaced = workspace.ports.records, False
 
@@ -89,6 +101,9 @@ def _replace(workspace: Workspace, seen: UnderWay, after: Shift | None) -> bool:
         now = shift_of(workspace.state, record) if record else None
         # it may have begun to bake again since, which changes nothing for who wants to move it
         replaced = now is not None and _at(now) == _at(seen.shift)
+        if replaced and what in _FURTHER:  # not what has come meanwhile
+            running = generations(workspace.state, seen.id, seen.shift.gaining)
+            replaced = running == seen.generations
         if replaced and after:
             put_shift(records, seen.id.name, after)
         elif replaced:

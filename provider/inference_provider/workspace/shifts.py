@@ -9,10 +9,12 @@ from datetime import datetime
 
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import TargetError
-from inference_provider.observed import Actor, Kind, Record
-from inference_provider.workspace.kept_shift import Phase, Shift, is_whole, steps_of
+from inference_provider.observed import Actor, Kind, Record, ResourceId
+from inference_provider.spec.rollout_plan import RolloutPlan
+from inference_provider.workspace.corrupt import SHIFTS
+from inference_provider.workspace.kept_shift import Phase, Shift, is_whole, served, steps_of
 from inference_provider.workspace.ports import Records
-from inference_provider.workspace.state import SHIFTS, State
+from inference_provider.workspace.state import State
 
 
 def shift_of(state: State, traffic: Record) -> Shift | None:
@@ -21,8 +23,12 @@ def shift_of(state: State, traffic: Record) -> Shift | None:
     Raises:
         TargetError: What is kept of it cannot be read: nobody knows what requests go by.
     """
-    found = state.document(SHIFTS, traffic.id.name, Shift.model_validate_json)
+    found = _kept(state, traffic.id.name)
     return found if found and found.is_of(traffic) else None
+
+
+def _kept(state: State, endpoint: str) -> Shift | None:
+    return state.document(SHIFTS, endpoint, Shift.model_validate_json)
 
 
 def in_force(state: State, records: Iterable[Record]) -> list[Record]:
@@ -39,16 +45,29 @@ def _in_force(record: Record, shifts: Mapping[str, Shift]) -> Record:
 
 
 def is_any_moving(state: State) -> bool:
-    """Whether a split is on its way, as far as that can be read."""
-    with suppress(TargetError):
+    """Whether a split is on its way; one that cannot be read may be."""
+    try:
         shifts = state.section(SHIFTS, Shift.model_validate_json).values()
-        return any(one.phase == Phase.MOVING for one in shifts)
-    return False
+    except TargetError:
+        return True
+    return any(one.phase == Phase.MOVING for one in shifts)
 
 
 def put_shift(records: Records, endpoint: str, shift: Shift) -> None:
     """Save where the split of an endpoint is; inside an edit."""
     records.put(SHIFTS, endpoint, shift.model_dump_json(indent=1))
+
+
+def generations(state: State, traffic: ResourceId, names: Iterable[str]) -> dict[str, str]:
+    """Return the generations of deployments of an endpoint, by name, as far as they are known."""
+    found = dict[str, str]()
+    for name in names:
+        full = f"{traffic.name}/{name}"
+        id_ = ResourceId(kind=Kind.DEPLOYMENT, workspace=traffic.workspace, name=full)
+        with suppress(TargetError):  # an unreadable one is told as such
+            if record := state.record(id_):
+                found[name] = record.generation
+    return found
 
 
 def settle(  # noqa: PLR0917 - one caller, which has them all
@@ -61,37 +80,48 @@ def settle(  # noqa: PLR0917 - one caller, which has them all
 ) -> Shift | None:
     """Begin a split's way to what is desired, go on with it, or end it; inside an edit.
 
-    One that has gone back, or is held, begins again, from the split in force.
+    One that has gone back, or is held, stays so as long as all is as it was then: another plan,
+    split or generation begins it again. Only another split takes the one in force as its origin.
 
     Returns:
         Where it is now; None where the desired split is in force at once.
+
+    Raises:
+        TargetError: What is kept of it cannot be read.
     """
-    there, plan = before and shift_of(state, before), desired.spec.rollout
-    goal = dict(desired.properties["traffic"])
-    origin = dict(there.in_force if there else before.properties["traffic"] if before else {})
-    moves = plan and not desired.at_once and is_whole(origin) and is_whole(goal)
-    if not moves or _shares(origin) == _shares(goal):
+    plan, goal = desired.spec.rollout, dict(desired.properties["traffic"])
+    if not plan or desired.at_once or not is_whole(goal):
         records.drop(SHIFTS, desired.id.name)
         return None
-    goes_on = (
-        there
-        and there.phase == Phase.MOVING
-        and there.steps == steps_of(plan)
-        and _shares(there.goal) == _shares(goal)
+    # a record that could not be read was set aside, and what requests go by stays known
+    there = shift_of(state, before) if before else _kept(state, desired.id.name)
+    is_same = there is not None and served(there.goal) == served(goal)
+    recorded = before.properties["traffic"] if before else {}
+    origin = dict((there.origin if is_same else there.in_force) if there else recorded)
+    if not is_whole(origin) or served(origin) == served(goal):
+        records.drop(SHIFTS, desired.id.name)
+        return None
+    shift = Shift(
+        origin=origin,
+        goal=goal,
+        steps=steps_of(plan),
+        since=now,
+        began=now,
+        actor=actor,
     )
-    shift = (
-        there.model_copy(update={"goal": goal})
-        if there and goes_on
-        else Shift(
-            origin=origin, goal=goal, steps=steps_of(plan), since=now, began=now, actor=actor
-        )
-    )
+    running = generations(state, desired.id, shift.gaining)
+    shift = shift.model_copy(update={"generations": running})
+    if there and is_same:
+        as_planned = _plan_of(before) == plan if before else there.steps == shift.steps
+        shift = shift.following(there, as_planned=as_planned)
     put_shift(records, desired.id.name, shift)
     return shift
 
 
-def _shares(split: Mapping[str, int]) -> dict[str, int]:
-    return {name: share for name, share in split.items() if share}
+def _plan_of(record: Record) -> RolloutPlan | None:
+    with suppress(ValueError):  # of a newer release: another one
+        return RolloutPlan.model_validate(record.properties.get("rollout"))
+    return None
 
 
 def share_on_the_way(state: State, traffic: Record, deployment: str) -> int:

@@ -22,6 +22,7 @@ from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.reference import Reference
 from inference_provider.spec.secret_store import store_kind
 from inference_provider.spec.workspace import recorded_space
+from inference_provider.workspace.corrupt import SHIFTS, corrupt
 from inference_provider.workspace.kept_digests import BLUEPRINTS, PLACEHOLDERS
 from inference_provider.workspace.kept_keys import Keys, keys_document, keys_in
 from inference_provider.workspace.kept_tls import KeptTls
@@ -38,7 +39,6 @@ RESERVATIONS = "reservations"
 TLS, ROUTER = "tls", "router"
 CORRUPT = "corrupt"
 """Records that could not be read, set aside with consent."""
-SHIFTS = "shifts"
 UNPUBLISHED = "unpublished"
 """Has a document while records are ahead of the router; who is killed meanwhile leaves it."""
 PUBLICATION = "publication"
@@ -375,15 +375,9 @@ class State:
         try:
             value = parse(document)
         except ValueError:
-            raise corrupt(self._records.place(section, name)) from None
+            raise corrupt(self._records.place(section, name), section) from None
         self._parsed[section, name] = document, value
         return value
-
-
-def corrupt(place: str) -> TargetError:
-    """Return the error for a corrupt document. Never quotes it: it may hold a key."""
-    remedy = "restore it, or move it away and apply the stack again to recreate it"
-    return TargetError("read", place, "file is corrupt", remedy)
 
 
 def deployment_lock(name: str) -> str:

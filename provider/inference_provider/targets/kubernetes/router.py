@@ -68,9 +68,10 @@ from inference_provider.targets.kubernetes.workloads import COUNT
 from inference_provider.targets.kubernetes.workspace_manifests import ACCOUNT
 from inference_provider.targets.listening import absent
 from inference_provider.targets.stopping import refuse_when_stopped
+from inference_provider.workspace.corrupt import corrupt
 from inference_provider.workspace.logged import CallQuery
 from inference_provider.workspace.ports import Tell
-from inference_provider.workspace.state import State, corrupt
+from inference_provider.workspace.state import State
 from inference_provider.workspace.statuses import RouterAddress, RouterStatus
 
 PUBLISH_S = 60.0

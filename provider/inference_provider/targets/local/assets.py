@@ -33,7 +33,7 @@ from inference_provider.targets.local import content
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.locks import file_lock
 from inference_provider.targets.private_file import no_space, write_private
-from inference_provider.workspace.state import corrupt
+from inference_provider.workspace.corrupt import corrupt
 
 
 class Assets:

@@ -19,7 +19,7 @@ import platformdirs
 from inference_provider.errors import TargetError
 from inference_provider.targets.listening import ListenAddress
 from inference_provider.targets.private_file import write_private
-from inference_provider.workspace.state import corrupt
+from inference_provider.workspace.corrupt import corrupt
 
 
 class Folders:

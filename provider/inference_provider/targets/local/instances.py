@@ -12,7 +12,7 @@ from inference_provider.observed import Frozen
 from inference_provider.router.table import Backend
 from inference_provider.targets.local.folders import Folders, all_folders
 from inference_provider.targets.local.records import FileRecords
-from inference_provider.workspace.state import corrupt
+from inference_provider.workspace.corrupt import corrupt
 
 INSTANCES = "instances"
 

@@ -1,0 +1,16 @@
+"""The error for a kept document that cannot be read, by what it was."""
+
+from inference_provider.errors import TargetError
+
+SHIFTS = "shifts"
+_REMEDIES = {
+    SHIFTS: "restore it, or split the traffic of its endpoint by hand, which drops it; only moved"
+    " away, it lets what is recorded have all requests at once, be it the version that failed"
+}
+"""By section, where to make it anew is no cure."""
+_REMEDY = "restore it, or move it away and apply the stack again to recreate it"
+
+
+def corrupt(place: str, section: str = "") -> TargetError:
+    """Return the error for a corrupt document. Never quotes it: it may hold a key."""
+    return TargetError("read", place, "file is corrupt", _REMEDIES.get(section, _REMEDY))
