@@ -8,10 +8,11 @@ does not bake, and what stays unmeasured for too long is taken for an alarm.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -19,6 +20,10 @@ from inference_provider.spec.rollout_plan import USUAL_PERCENTILE, RolloutAlarm,
 
 UNMEASURED_S = 600.0
 """How long in all a step may stay unmeasured."""
+_TIMED_LATE_S = 5.0
+"""How late a router may count how long a request took; the request itself counts at once."""
+_SAMPLES = 60
+"""How many of a window are remembered, about."""
 
 
 class Move(StrEnum):
@@ -44,6 +49,8 @@ class Counts(BaseModel):
     """Those whose duration is known, with what the router refused before, which took no time."""
     within: tuple[tuple[float, int], ...] = ()
     """How many of them took at most so many milliseconds, by rising milliseconds."""
+    refused: int = 0
+    """What the router refused before it asked the deployment: in `timed`, not in `requests`."""
 
 
 class Sample(BaseModel):
@@ -66,10 +73,14 @@ class Known(BaseModel):
     baked_s: float = 0.0
     unmeasured_s: float = 0.0
     samples: tuple[Sample, ...] = ()
+    timed_from_s: float = 0.0
+    """From when on the samples have all that took its time before they were measured first."""
+    of_step: Mapping[str, Counts] = {}
+    """What was counted of each deployment since the step began; requests and failures."""
 
     def at_next_step(self) -> "Known":
         """Return what is known at the beginning of another step."""
-        return self.model_copy(update={"baked_s": 0.0, "unmeasured_s": 0.0})
+        return self.model_copy(update={"baked_s": 0.0, "unmeasured_s": 0.0, "of_step": {}})
 
 
 @dataclass(frozen=True)
@@ -130,12 +141,16 @@ def decide(
     """
     known = _remembered(plan, at_s, counts, known)
     away = Move.BACK if plan.on_alarm == "revert" else Move.HOLD
-    if counts is not None and (fired := _fired(plan, known.samples)):
+    if counts is not None and (fired := _fired(plan, known)):
         return Decision(away, fired, known)
     if known.unmeasured_s > UNMEASURED_S:
         return Decision(away, f"it was not measured for {UNMEASURED_S / 60:.0f} min", known)
+    if counts is None:  # a step that has baked is judged, and moved, by what is measured
+        return Decision(Move.STAY, "", known)
     if step < len(plan.steps) and known.baked_s < 60 * plan.steps[step].bake_minutes:
         return Decision(Move.STAY, "", known)
+    if failed := _failed(plan, known):
+        return Decision(away, failed, known)
     move = Move.STEP if step + 1 < len(plan.steps) else Move.FINISH
     return Decision(move, _went_well(plan, step, known.samples), known)
 
@@ -150,12 +165,39 @@ def _remembered(
     now, samples = Sample(at_s=at_s, counts=counts), known.samples
     if samples and _began_again(samples[-1].counts, counts):
         samples = ()
-    baked = {"baked_s": known.baked_s + past_s}
-    if not samples:
-        baked = {"unmeasured_s": known.unmeasured_s + past_s}
-    longest_s = max(alarm.window_s for alarm in plan.alarms)
-    kept = _since((*samples, now), at_s - longest_s)
+    baked: dict[str, Any] = {"unmeasured_s": known.unmeasured_s + past_s}
+    if samples:
+        of_step = _added(known.of_step, samples[-1].counts, counts)
+        baked = {"baked_s": known.baked_s + past_s, "of_step": of_step}
+    else:
+        baked["timed_from_s"] = at_s + _TIMED_LATE_S
+    windows = sorted({alarm.window_s for alarm in plan.alarms})
+    kept = _thinned(_since((*samples, now), at_s - windows[-1]), windows)
     return known.model_copy(update={"last_s": at_s, "samples": kept, **baked})
+
+
+def _added(
+    whole: Mapping[str, Counts], before: Mapping[str, Counts], now: Mapping[str, Counts]
+) -> dict[str, Counts]:
+    """Return counts with what was counted in between."""
+    found = dict[str, Counts]()
+    for name, one in now.items():
+        more, so_far = _more(before.get(name, Counts()), one), whole.get(name, Counts())
+        found[name] = Counts(
+            requests=so_far.requests + more.requests, failed=so_far.failed + more.failed
+        )
+    return found
+
+
+def _thinned(samples: tuple[Sample, ...], windows: Sequence[int]) -> tuple[Sample, ...]:
+    """Leave out what no window needs: each, by rising seconds, is told by some samples."""
+    *older, last = samples
+    kept = list[Sample]()
+    for one in older:
+        window_s = next((w for w in windows if last.at_s - one.at_s <= w), windows[-1])
+        if not kept or one.at_s - kept[-1].at_s >= window_s / _SAMPLES:
+            kept.append(one)
+    return (*kept, last)
 
 
 def _began_again(before: Mapping[str, Counts], now: Mapping[str, Counts]) -> bool:
@@ -172,16 +214,29 @@ def _since(samples: tuple[Sample, ...], since_s: float) -> tuple[Sample, ...]:
     return samples[max(before - 1, 0) :]
 
 
-def _fired(plan: RolloutPlan, samples: tuple[Sample, ...]) -> str:
+def _fired(plan: RolloutPlan, known: Known) -> str:
     """Return what is wrong with a deployment, by the first alarm that fires; empty if nothing."""
-    now = samples[-1]
+    now = known.samples[-1]
     for alarm in plan.alarms:
+        since_s = known.timed_from_s if alarm.metric == "RequestLatency" else 0.0
+        samples = tuple(one for one in known.samples if one.at_s >= since_s)
+        if not samples:
+            continue
         first = _since(samples, now.at_s - alarm.window_s)[0]
         for name in sorted(now.counts):
             found = _more(first.counts.get(name, Counts()), now.counts[name])
             if said := _OF_METRIC[alarm.metric](alarm, found):
                 over_s = math.ceil(now.at_s - first.at_s)
                 return f"'{name}': {said} in {over_s} s"
+    return ""
+
+
+def _failed(plan: RolloutPlan, known: Known) -> str:
+    """Return by which alarm the whole step failed, whose windows had too few requests each."""
+    for alarm in (one for one in plan.alarms if one.metric == "ErrorRate"):
+        for name in sorted(known.of_step):
+            if said := _errors(alarm, known.of_step[name]):
+                return f"'{name}': {said} in the whole step, {math.ceil(known.baked_s)} s"
     return ""
 
 
@@ -192,6 +247,7 @@ def _more(before: Counts, now: Counts) -> Counts:
         requests=now.requests - before.requests,
         failed=now.failed - before.failed,
         timed=now.timed - before.timed,
+        refused=now.refused - before.refused,
         within=tuple((limit, count - known.get(limit, 0)) for limit, count in now.within),
     )
 
@@ -206,15 +262,18 @@ def _errors(alarm: RolloutAlarm, found: Counts) -> str:
 
 
 def _slowness(alarm: RolloutAlarm, found: Counts) -> str:
-    if found.requests < alarm.min_requests:
+    # durations are counted late, so that of a window they are those of other requests
+    own = found.timed - max(found.refused, 0)
+    requests = min(found.timed, max(own, found.requests))
+    if min(own, requests) < alarm.min_requests:
         return ""
     percentile = alarm.percentile or USUAL_PERCENTILE
     slower = found.timed - _within(found, alarm.above)
-    if slower <= found.requests * (100 - percentile) / 100:
+    if slower <= requests * (100 - percentile) / 100:
         return ""
     return (
         f"RequestLatency, percentile {percentile}, above {alarm.above:g} ms:"
-        f" {slower:.0f} of {found.requests} requests took longer"
+        f" {slower:.0f} of {requests} requests took longer"
     )
 
 

@@ -400,9 +400,9 @@ class RolloutAlarmArgs(TypedDict, total=False):
     percentile: Input[int]
     """Of `RequestLatency` alone, 50 to 99; 95 when left out."""
     window_s: Input[int]
-    """Seconds back from now that it looks at; 60 when left out."""
+    """Seconds back from now that it looks at, of `RequestLatency` 10 at least; 60 when left out."""
     min_requests: Input[int]
-    """Requests in the window below which it says nothing; 10 when left out."""
+    """Requests in the window, or in a whole step, below which it says nothing; 10 when left out."""
 
 
 class RolloutPlanArgs(TypedDict, total=False):

@@ -88,11 +88,100 @@ def test_a_version_that_becomes_slow_goes_back():
 
 
 def test_what_the_router_refuses_quickly_does_not_make_a_slow_version_look_quick():
-    counts = Counts(requests=20, timed=1000, within=((500.0, 985), (1000.0, 1000)))
-    first = decide(plan(), 0, 1, {"iris/green": Counts()}, Known())
-    decided = decide(plan(), 0, 2, {"iris/green": counts}, first.known)
+    counts = Counts(requests=20, timed=1000, within=((500.0, 985), (1000.0, 1000)), refused=980)
+    known = Known()
+    for at_s in (1, 7):
+        known = decide(plan(), 0, at_s, {"iris/green": Counts()}, known).known
+    decided = decide(plan(), 0, 8, {"iris/green": counts}, known)
     assert decided.move == Move.BACK
     assert "15 of 20 requests took longer" in decided.why
+
+
+class Late(Rollout):
+    """One whose router adds durations up every 5 s, and requests at once."""
+
+    def __init__(self, **fields) -> None:
+        super().__init__(**fields)
+        self.real = self.counts
+
+    def look(self, *, measured: bool = True) -> None:
+        real = dict(self.counts)
+        if int(self.at_s) % 5 == 0:
+            self.real = real
+        self.counts = {
+            name: one.model_copy(
+                update={
+                    "timed": self.real.get(name, Counts()).timed,
+                    "within": self.real.get(name, Counts()).within,
+                }
+            )
+            for name, one in real.items()
+        }
+        super().look(measured=measured)
+        self.counts = real
+
+
+@pytest.mark.parametrize("offset", range(5))
+def test_a_good_version_whose_requests_become_few_is_not_slow(offset):
+    """Its durations are those of the many requests before, of which as few were slow."""
+    rollout = Late(alarms=[{**SLOWNESS, "window_s": 10}]).goes_on(
+        20 + offset, requests=1000, slow=50
+    )
+    assert rollout.goes_on(30, requests=2).moved == []
+
+
+@pytest.mark.parametrize("offset", range(5))
+def test_a_service_that_begins_in_the_middle_takes_no_earlier_durations_for_its_own(offset):
+    rollout = Late(alarms=[{**SLOWNESS, "window_s": 10}])
+    rollout.goes_on(20 + offset, requests=1000, slow=50)
+    rollout.known = Known()
+    assert rollout.goes_on(30, requests=2).moved == []
+
+
+def test_a_slow_version_goes_back_though_durations_come_late():
+    rollout = Late(alarms=[SLOWNESS]).goes_on(60, slow=9)
+    assert [move for _, move in rollout.moved] == ["roll back"]
+
+
+def test_a_version_that_fails_the_few_requests_that_come_does_not_get_to_the_next_step():
+    steps = [{"share": 10, "bake_minutes": 10}]
+    rollout = Rollout(steps=steps, alarms=[{"metric": "ErrorRate", "above": 5}])
+    for _ in range(70):
+        rollout.goes_on(11, requests=0).goes_on(1, requests=1, failed=1)
+    assert rollout.moved == [(601, "roll back")]
+    assert rollout.why == (
+        "'iris/green': ErrorRate 100 % above 5 %, of 50 requests in the whole step, 600 s"
+    )
+
+
+def test_each_step_is_judged_by_its_own_requests():
+    rollout = Rollout()
+    for _ in range(2):  # nine requests a step, and an alarm asks for ten
+        rollout.goes_on(9, requests=1, failed=1).goes_on(52, requests=0)
+    rollout.goes_on(60, requests=0)
+    assert rollout.moved == [(61, "step on"), (181, "finish the rollout of")]
+
+
+def test_a_step_that_has_baked_waits_while_nothing_is_measured():
+    """A move may have failed before, so that it is still to be made."""
+    counts = {"iris/green": Counts()}
+    known = decide(plan(), 0, 0, counts, Known()).known
+    known = decide(plan(), 0, 90, counts, known).known
+    silent = decide(plan(), 0, 91, None, known)
+    assert (silent.move, silent.known.samples) == (Move.STAY, ())
+    assert decide(plan(), 0, 92, counts, silent.known).move == Move.STEP
+
+
+@pytest.mark.parametrize("windows", [(3600,), (10, 3600)])
+def test_of_a_long_window_a_few_samples_tell_as_much(windows):
+    alarms = [{**ERRORS, "window_s": each, "min_requests": 1} for each in windows]
+    steps = [{"share": 10, "bake_minutes": 1000}]
+    rollout = Rollout(alarms=alarms, steps=steps).goes_on(4000)
+    assert len(rollout.known.samples) < 80
+    within = rollout.at_s - rollout.known.samples[0].at_s
+    assert 3600 <= within <= 3600 + 2 * 61
+    rollout.goes_on(10, failed=10)
+    assert len(rollout.moved) == (1 if 10 in windows else 0)
 
 
 def test_errors_below_the_threshold_change_nothing_whenever_they_come():
@@ -116,7 +205,7 @@ def test_without_requests_no_alarm_says_anything_and_the_rollout_goes_through():
 
 
 def test_fewer_requests_than_an_alarm_needs_say_nothing_though_all_fail():
-    rollout = Rollout(alarms=[{**ERRORS, "min_requests": 50}])
+    rollout = Rollout(alarms=[{**ERRORS, "min_requests": 150}])
     assert rollout.goes_on(100, requests=1, failed=1).moved == [(61, "step on")]
 
 

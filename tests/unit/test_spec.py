@@ -191,6 +191,14 @@ STEP, ERRORS = {"share": 10, "bake_minutes": 0.5}, {"metric": "ErrorRate", "abov
             {"alarms": [{"metric": "RequestLatency", "above": 0}]},
             "RequestLatency is 0 ms; expected more",
         ),
+        (
+            {"alarms": [{"metric": "RequestLatency", "above": 300_000}]},
+            "RequestLatency is 300000 ms; expected less than 300000: what takes longer is not told",
+        ),
+        (
+            {"alarms": [{"metric": "RequestLatency", "above": 100, "window_s": 9}]},
+            "window_s is 9; RequestLatency needs 10 at least: durations are counted every 5 s",
+        ),
         ({"on_alarm": "ignore"}, "'revert' or 'hold'"),
     ],
 )

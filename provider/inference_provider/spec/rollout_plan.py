@@ -8,6 +8,9 @@ from pydantic import Field, field_validator, model_validator
 from inference_provider.spec.base import SpecModel
 
 USUAL_PERCENTILE = 95
+LONGEST_MS = 300_000
+"""The last step of a router's counts of durations."""
+LEAST_TIMED_S = 10
 
 
 class RolloutStep(SpecModel):
@@ -24,16 +27,19 @@ class RolloutAlarm(SpecModel):
     """What must not be, of any deployment that gains requests."""
 
     metric: Literal["ErrorRate", "RequestLatency"]
-    """`ErrorRate`: percent of requests that the deployment failed (424, 408, 5xx) or refused
-    because all its instances were at their limit. `RequestLatency`: milliseconds."""
+    """`ErrorRate`: percent of requests that the deployment failed (424, 408, 5xx, or no answer
+    before the caller gave up) or refused because all its instances were at their limit. A 424 for
+    what the model refuses of a caller, such as its 400 or 422, is none. `RequestLatency`:
+    milliseconds."""
     above: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    """Percent or milliseconds beyond which it fires."""
+    """Percent, less than 100, or milliseconds, less than 300000, beyond which it fires."""
     percentile: Annotated[int, Field(ge=50, le=99)] | None = None
     """Of `RequestLatency` alone; 95 when left out."""
     window_s: Annotated[int, Field(ge=1, le=3600)] = 60
-    """Seconds back from now that it looks at, or since the rollout began if that is less."""
+    """Seconds back from now that it looks at, or since the rollout began if that is less; of
+    `RequestLatency` 10 at least. `ErrorRate` looks at the whole step too, before the next one."""
     min_requests: Annotated[int, Field(ge=1, le=1_000_000)] = 10
-    """Requests in the window below which it says nothing."""
+    """Requests in the window, or in the whole step, below which it says nothing."""
 
     @model_validator(mode="after")
     def _value_and_percentile_fit_the_metric(self) -> "RolloutAlarm":
@@ -43,6 +49,12 @@ class RolloutAlarm(SpecModel):
             raise ValueError(f"ErrorRate is {self.above:g} percent; expected less than 100")
         if self.metric == "RequestLatency" and not self.above:
             raise ValueError("RequestLatency is 0 ms; expected more")
+        if self.metric == "RequestLatency" and self.above >= LONGEST_MS:
+            reason = f"RequestLatency is {self.above:g} ms; expected less than {LONGEST_MS}"
+            raise ValueError(f"{reason}: what takes longer is not told apart")
+        if self.metric == "RequestLatency" and self.window_s < LEAST_TIMED_S:
+            reason = f"window_s is {self.window_s}; RequestLatency needs {LEAST_TIMED_S} at least"
+            raise ValueError(f"{reason}: durations are counted every 5 s")
         return self
 
 
