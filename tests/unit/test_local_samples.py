@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from urllib.parse import quote
 
 from inference_provider.autoscale import Sample
 from inference_provider.errors import TargetUnreachable
@@ -36,6 +37,7 @@ class Router:
         self.at_s = 0.0
         self.found = {}
         self.answers = True
+        self.longest = 0
         self.pids: dict[str, int] = {}
         self.usage = Usage(lambda: self.at_s)
         self.samples = Samples(self._statistics, self._used, lambda: self.at_s)
@@ -43,7 +45,8 @@ class Router:
     def _used(self, names):
         return self.usage.look({n: pid for n, pid in self.pids.items() if n in names})
 
-    def _statistics(self, _pattern):
+    def _statistics(self, pattern):
+        self.longest = max(self.longest, len(quote(pattern)))
         if not self.answers:
             raise TargetUnreachable("ask", "the router", "it does not answer")
         return self.found
@@ -66,6 +69,13 @@ def test_requests_in_flight_and_of_a_minute_include_those_of_a_mirror():
     router.has(upstream_rq_total=108)
     router.has("iris/blue/mirror", upstream_rq_total=52)
     assert router.sample(after_s=2).values == {"RequestsInFlight": 4, "RequestsPerMinute": 300}
+
+
+def test_many_deployments_are_asked_for_in_parts_that_a_router_takes():
+    router, many = Router(), [ruled(f"iris/{'d-' * 14}{i}") for i in range(1000)]
+    router.has(many[999].id.name, membership_healthy=1, upstream_rq_active=3, upstream_rq_total=9)
+    assert router.samples(many)[many[999].id.name].values == {"RequestsInFlight": 3}
+    assert router.longest < 60 * 1024
 
 
 def test_a_router_that_does_not_answer_says_nothing_and_no_rate_spans_that_time():

@@ -9,8 +9,12 @@ from inference_provider.canary import Counts
 _REFUSED_BEFORE = frozenset({"400", "401", "403", "404", "405", "413", "429"})
 """Answers of the router itself, before it asks a deployment: what a model answers so comes as 424.
 A 429 because all instances are at their limit is counted apart."""
-_FAILED = frozenset({"408", "424"})
-"""With all from 500: what the deployment did not answer in time, or answered with an error."""
+_FAILED = frozenset({"0", "408", "424"})
+"""With all from 500: what the deployment did not answer before its caller gave up (0) or in time,
+or answered with an error."""
+_MODEL_FAILED = frozenset({"408", "429"})
+"""With all that are no 4xx: statuses of a model, each a 424 to its caller, that are its own fault.
+With others, such as 400 and 422, it refuses what a caller has sent."""
 
 
 def count_stats(deployments: Iterable[str]) -> str:
@@ -21,7 +25,7 @@ def count_stats(deployments: Iterable[str]) -> str:
     )
     clusters = "|".join(re.escape("/".join((one, other))) for one, _, other in split)
     return (
-        rf"^(azml\.(requests|latency)\.({tagged})(\.code\.\d+)?"
+        rf"^(azml\.(requests|model_errors|latency)\.({tagged})(\.code\.\d+)?"
         rf"|cluster\.({clusters})\.upstream_rq_active_overflow)$"
     )
 
@@ -49,12 +53,27 @@ def _counts(
     endpoint, _, deployment = name.partition("/")
     tagged = f"endpoint.{endpoint}.deployment.{deployment}"
     refused = int(statistics.get(f"cluster.{name}.upstream_rq_active_overflow", 0))
-    requests, failed = refused, refused
-    beginning = f"azml.requests.{tagged}.code."
-    for stat in (one for one in statistics if one.startswith(beginning)):
-        code, count = stat.removeprefix(beginning), int(statistics[stat])
-        requests += 0 if code in _REFUSED_BEFORE else count
-        failed += count if code in _FAILED or code >= "500" else 0
+    answers = _by_code(statistics, f"azml.requests.{tagged}.code.")
+    asked = {code: count for code, count in answers.items() if code not in _REFUSED_BEFORE}
+    failed = sum(n for code, n in asked.items() if code in _FAILED or code >= "500")
+    by_model = _by_code(statistics, f"azml.model_errors.{tagged}.code.")
+    of_callers = (code for code in by_model if code[:1] == "4" and code not in _MODEL_FAILED)
+    failed -= sum(by_model[code] for code in of_callers)
+    before = sum(answers.values()) - sum(asked.values()) - refused
     within = histograms.get(f"azml.latency.{tagged}", ())
     timed = within[-1][1] if within else 0
-    return Counts(requests=requests, failed=failed, timed=timed, within=within)
+    return Counts(
+        requests=sum(asked.values()) + refused,
+        failed=max(failed, 0) + refused,
+        timed=timed,
+        within=within,
+        refused=max(before, 0),
+    )
+
+
+def _by_code(statistics: Mapping[str, Any], beginning: str) -> dict[str, int]:
+    return {
+        stat.removeprefix(beginning): int(count)
+        for stat, count in statistics.items()
+        if stat.startswith(beginning)
+    }

@@ -24,6 +24,8 @@ MEAN_OF_S = 15.0
 """Seconds of which the processor time is told; a garbage collection is no load."""
 LEAST_S = 5.0
 """Seconds that are needed to tell any."""
+_AT_ONCE = 50
+"""Deployments that one query asks about: Envoy refuses one of more than 60 KiB."""
 
 
 class Used(NamedTuple):
@@ -88,9 +90,12 @@ class Samples:
     def __call__(self, deployments: Collection[Ruled]) -> Mapping[str, Sample]:
         """Return a sample of each deployment, by `<endpoint>/<deployment>`."""
         at_s, names = self._clock(), [one.id.name for one in deployments]
-        copies = [name + MIRROR_SUFFIX for name in names]
+        found = dict[str, Any]()
         try:
-            found = self._statistics(traffic_stats([*names, *copies]))
+            for first in range(0, len(names), _AT_ONCE):
+                some = names[first : first + _AT_ONCE]
+                copies = [name + MIRROR_SUFFIX for name in some]
+                found |= self._statistics(traffic_stats([*some, *copies]))
         except TargetUnreachable:
             self._begun.clear()
             return {name: Sample(at_s=at_s, ready=0) for name in names}
