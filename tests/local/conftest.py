@@ -182,7 +182,13 @@ class Load:
     """A bounded loop of requests over 8 connections while something changes."""
 
     def __init__(
-        self, lab: Lab, *, seconds: float = 60, sleep_s: float = 0.002, pause_s: float = 0.0
+        self,
+        lab: Lab,
+        *,
+        seconds: float = 60,
+        sleep_s: float = 0.002,
+        pause_s: float = 0.0,
+        patience_s: float = 10.0,
     ) -> None:
         self.results: Counter = Counter()
         self._lab = lab
@@ -190,7 +196,7 @@ class Load:
         self._deadline = time.monotonic() + seconds
         self._lock = threading.Lock()
         self.uri, self.current_key = lab.uri, lab.key()
-        self._sleep_s, self._pause_s = sleep_s, pause_s
+        self._sleep_s, self._pause_s, self._patience_s = sleep_s, pause_s, patience_s
         self._threads = [threading.Thread(target=self._run) for _ in range(8)]
 
     def __enter__(self) -> "Load":
@@ -209,7 +215,7 @@ class Load:
             time.sleep(0.02)
 
     def _run(self) -> None:
-        with httpx.Client(timeout=10) as client:
+        with httpx.Client(timeout=self._patience_s) as client:
             while not self._stop.is_set() and time.monotonic() < self._deadline:
                 try:
                     answer = client.post(

@@ -79,6 +79,24 @@ def test_a_version_that_is_slow_goes_back(served: Lab):
     assert why.startswith("'iris/green': RequestLatency, percentile 95, above 100 ms: ")
 
 
+def test_a_version_that_hangs_goes_back_though_its_callers_give_up_first(served: Lab):
+    with Load(served, patience_s=1) as load:
+        release(served, "stuck", bake_s=60, alarm=ERRORS)
+        until(lambda: shares(served) == {"blue": 100}, 50)
+    assert set(load.failed) == {"ReadTimeout"}
+    [(action, why)] = moves(served)
+    assert action == "roll back"
+    assert why.startswith("'iris/green': ErrorRate 100 % above 5 %, of ")
+
+
+def test_what_a_version_refuses_of_its_callers_throws_it_not_back(served: Lab):
+    with Load(served, pause_s=0.02) as load:
+        release(served, "refuse", bake_s=4, alarm=ERRORS)
+        until(lambda: shares(served) == {"green": 100}, 60)
+    assert set(load.failed) == {"424"}
+    assert [action for action, _ in moves(served)] == ["step on", "finish the rollout of"]
+
+
 def test_a_good_version_goes_through_though_the_service_is_killed_in_between(served: Lab):
     with Load(served, pause_s=0.02) as load:
         release(served, "green", bake_s=4, alarm=ERRORS)

@@ -31,6 +31,8 @@ class Handler(BaseHTTPRequestHandler):
         time.sleep(asked.get("sleep_s", 0))
         if ANSWER == "slow":
             time.sleep(0.3)
+        if ANSWER == "stuck":
+            time.sleep(5)
         self._answer(
             {
                 "answer": ANSWER,
@@ -39,7 +41,7 @@ class Handler(BaseHTTPRequestHandler):
                 "greeting": os.environ.get("GREETING", ""),
                 "authorization": self.headers.get("authorization"),
             },
-            500 if ANSWER == "fail" else 200,
+            {"fail": 500, "refuse": 422}.get(ANSWER, 200),
         )
 
     def _answer(self, value, status=200):
