@@ -12,7 +12,8 @@ from inference_provider.observed import Actor, Kind, Presence, Record, ResourceI
 from inference_provider.spec import AutoscaleRuleSpec, StackSpec
 from inference_provider.targets.memory_records import MemoryRecords
 from inference_provider.workspace.endings import Endings
-from inference_provider.workspace.observe import Observer, Snapshot, split_text, take_snapshot
+from inference_provider.workspace.observe import Observer, Snapshot, take_snapshot
+from inference_provider.workspace.observed_split import split_text
 from inference_provider.workspace.state import State
 from inference_provider.workspace.statuses import (
     ComputeStatus,

@@ -32,7 +32,8 @@ from inference_provider.workspace.injection import outdated, refuse_misfit, refu
 from inference_provider.workspace.kept_shift import Shift
 from inference_provider.workspace.kept_tls import KeptTls
 from inference_provider.workspace.logins import settle_login
-from inference_provider.workspace.observe import limits_text, split_text
+from inference_provider.workspace.observe import limits_text
+from inference_provider.workspace.observed_split import split_text
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Platform, Progress
 from inference_provider.workspace.removal import sweep

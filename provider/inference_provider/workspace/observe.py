@@ -31,8 +31,8 @@ from inference_provider.workspace.credentials import are_lost
 from inference_provider.workspace.drain import is_drained_now
 from inference_provider.workspace.endings import Endings, keeps_dying, restarts
 from inference_provider.workspace.injection import stale_fault
-from inference_provider.workspace.kept_shift import Phase, Shift
 from inference_provider.workspace.kept_tls import KeptTls
+from inference_provider.workspace.observed_split import merged, split_now
 from inference_provider.workspace.ports import Clock, Ports
 from inference_provider.workspace.shifts import shift_of
 from inference_provider.workspace.state import State
@@ -314,11 +314,11 @@ class Observer:
             return _unknown("the router does not answer")
         name, fields = record.id.name, record.properties
         live = {
-            "traffic": _merged(fields["traffic"], router.weights.get(name, {})),
-            "mirror_traffic": _merged(fields["mirror_traffic"], router.mirrors.get(name, {})),
+            "traffic": merged(fields["traffic"], router.weights.get(name, {})),
+            "mirror_traffic": merged(fields["mirror_traffic"], router.mirrors.get(name, {})),
         }
         try:
-            return _split_now(shift_of(self._state, record), record, live, seen.minute)
+            return split_now(shift_of(self._state, record), record, live, seen.minute)
         except TargetError as fault:
             return _unknown(str(fault))
 
@@ -327,34 +327,6 @@ class Observer:
         name: str, endings: Endings, start_limit_s: int, minute: int
     ) -> dict[str, Restarts]:
         return {name: restarts(endings, start_limit_s, minute)} if endings.total else {}
-
-
-_BEGINS_AGAIN = "it begins again when the deployment, the plan or the split is changed"
-
-
-def _split_now(
-    shift: Shift | None, record: Record, live: dict[str, dict[str, int]], minute: int
-) -> _Fields:
-    """Say how a split is; that one on its way is not there yet is no difference."""
-    split = split_text(live["traffic"], live["mirror_traffic"])
-    if shift is None:
-        return {"live": live, "status": split}
-    told = shift.told(minute)
-    expected = shift.on_the_way(record).properties
-    as_meant = all(_served(live[field]) == _served(expected[field]) for field in live)
-    found: _Fields = {
-        "live": {field: record.properties[field] for field in live} if as_meant else live,
-        "status": f"{split}; {told}",
-        "in_force": shift.in_force,
-        "origin": shift.origin,
-    }
-    if shift.phase == Phase.MOVING:
-        return found | {"under_way": shift.at}
-    return found | {"degraded": f"{told}; {_BEGINS_AGAIN}"}
-
-
-def _served(split: Mapping[str, int]) -> dict[str, int]:
-    return {name: share for name, share in split.items() if share}
 
 
 def _as_recorded(_record: Record) -> _Fields:
@@ -395,22 +367,8 @@ def _death(name: str, restarts: Restarts) -> str:
     return f"{name} ended {times} in the last {restarts.minutes} minutes{why}"
 
 
-def split_text(traffic: Mapping[str, int], mirror: Mapping[str, int]) -> str:
-    """Format a split and its mirror for display: `blue 100 %, mirror green 20 %`."""
-    shares = [f"{name} {share} %" for name, share in sorted(traffic.items())]
-    copies = [f"mirror {name} {share} %" for name, share in sorted(mirror.items()) if share]
-    return ", ".join([*(shares or ["no traffic"]), *copies])
-
-
 def limits_text(rule: Mapping[str, Any]) -> str:
     """Format the limits of an autoscale rule for display: `1 to 5 instances`."""
     if not rule["enabled"]:
         return "off"
     return f"{rule['min_instances']} to {rule['max_instances']} instances"
-
-
-def _merged(recorded: Mapping[str, int], live: Mapping[str, int]) -> dict[str, int]:
-    """Return the live shares, with a 0 for each recorded 0 that the router does not list."""
-    shown = {name: share for name, share in live.items() if share or name in recorded}
-    zeros = {name: 0 for name in recorded if name not in live}
-    return {**zeros, **shown}
