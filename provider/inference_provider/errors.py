@@ -202,3 +202,9 @@ class RouterRejected(PermanentError):
         super().__init__(
             printable(f"render the router's configuration: Envoy refused it: {reason}")
         )
+
+
+def is_out_of_capacity(exc: Exception) -> bool:
+    """Whether a failure, or one of several, is that there is no room."""
+    failures = exc.failures if isinstance(exc, SeveralFailed) else (exc,)
+    return any(isinstance(failure, OutOfCapacity) for failure in failures)

@@ -226,3 +226,9 @@ def _action(resource: DesiredResource, there: ObservedResource) -> Action:
     if kind == ActionKind.KEEP and repairs:
         kind = ActionKind.UPDATE  # applying again is idempotent, and repairs it or waits for it
     return Action(kind=kind, id=resource.id, desired=resource, changes=changes, repairs=repairs)
+
+
+def without_deletions(found: Plan) -> Plan:
+    """Return a plan without what it ends or hands over."""
+    left = (ActionKind.DELETE, ActionKind.HAND_OVER)
+    return Plan(actions=tuple(a for a in found.actions if a.kind not in left))

@@ -25,6 +25,7 @@ from inference_provider.errors import (
     SpecError,
     StillServing,
     TargetError,
+    is_out_of_capacity,
 )
 from inference_provider.files import load_stack
 from inference_provider.files.lines import read_document
@@ -39,7 +40,14 @@ from inference_provider.observed import (
     known_assets,
 )
 from inference_provider.outputs import outputs
-from inference_provider.plan import Action, ActionKind, Plan, kept_by_rollouts, left_unknown
+from inference_provider.plan import (
+    Action,
+    ActionKind,
+    Plan,
+    kept_by_rollouts,
+    left_unknown,
+    without_deletions,
+)
 from inference_provider.plan import plan as make_plan
 from inference_provider.sharing import (
     notes,
@@ -189,7 +197,7 @@ class Pipeline:
         refuse_unsupported(found, self._target, observed, self._actor.user)
         refuse_what_is_owned(found, observed)
         if not prune:
-            found = _without_deletions(found)
+            found = without_deletions(found)
         if kept := kept_by_rollouts(found, observed):
             reason = "the rollout of its endpoint's traffic would still send it requests"
             remedy = "keep it in the file until the rollout has ended"
@@ -280,7 +288,7 @@ class Pipeline:
             self.apply(planned, progress, finished, parallel)
         except (OutOfCapacity, SeveralFailed) as exc:
             gone = [a.id.workspace for a in planned.deletions if a.id.kind == Kind.WORKSPACE]
-            if not gone or not _is_out_of_capacity(exc):
+            if not gone or not is_out_of_capacity(exc):
                 raise
             for name in gone:
                 self._target.stop(name, self._actor, progress)
@@ -390,13 +398,3 @@ class Pipeline:
             if name in there and name not in recorded:
                 resource = ResourceId.of_workspace(name)
                 yield Action(kind=ActionKind.DELETE, id=resource, owner=owner)
-
-
-def _is_out_of_capacity(exc: Exception) -> bool:
-    failures = exc.failures if isinstance(exc, SeveralFailed) else (exc,)
-    return any(isinstance(failure, OutOfCapacity) for failure in failures)
-
-
-def _without_deletions(found: Plan) -> Plan:
-    left = (ActionKind.DELETE, ActionKind.HAND_OVER)
-    return Plan(actions=tuple(a for a in found.actions if a.kind not in left))
