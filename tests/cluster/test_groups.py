@@ -91,11 +91,12 @@ def test_an_instance_answers_once_its_worker_has_reached_its_leader(lab):
     [instance] = lab.ports.compute.instances("iris/blue")["iris/blue"]
     assert (len(instance.backends), instance.stands_for) == (1, 1)
     assert list(lab.instances()) == [f"{name}-0"]
-    reached = f"{name}-0-1: reached {name}-0.{name}-0.{lab.workspace}"
+    reached = (f"{name}-0-1", f"reached {name}-0.{name}-0.{lab.workspace}")
     blue = lab.id(Kind.DEPLOYMENT, "iris/blue")
     wait_until(
         lambda: any(
-            reached in one.text for one in lab.ports.compute.logs(blue, LogQuery(lines=20))
+            one.instance == reached[0] and reached[1] in one.text
+            for one in lab.ports.compute.logs(blue, LogQuery(lines=20))
         ),
         30,
     )
