@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -120,6 +121,11 @@ def stack(tmp_path, host):
     assert (host.containers(label), host.volumes(label)) == ([], [])
 
 
+def runs(state: dict[str, Any]) -> bool:
+    """Whether a container runs; one that waits to be started again says so as well."""
+    return bool(state["Running"] and not state["Restarting"])
+
+
 def test_load_brings_instances_and_its_end_takes_them_and_a_killed_autoscaler_comes_back(
     stack, host, monkeypatch
 ):
@@ -146,7 +152,7 @@ def test_load_brings_instances_and_its_end_takes_them_and_a_killed_autoscaler_co
     assert "CpuMemoryUtilizationPercentage" in said
     run_in(host, own, "sh", "-c", "kill -9 -1")  # all but the first process
     wait_until(lambda: host.container(own)["RestartCount"] == 1, 60)
-    wait_until(lambda: host.container(own)["State"]["Running"], 60)
+    wait_until(lambda: runs(host.container(own)["State"]), 60)
     monkeypatch.setenv(names.ROLE_VARIABLE, names.AUTOSCALER)
     lock = names.lock(stack.workspace, "deployment.iris.blue")  # as in the middle of a change
     assert HostLocks(host, stack.workspace)._made(lock, {})
