@@ -22,7 +22,7 @@ DYNAMIC_HOST = "pulumi-resource-pulumi-python"
 
 def test_the_listing_of_examples_is_known():
     found = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir())
-    assert found == ["01-quickstart", "ci"]
+    assert found == ["01-quickstart", "ci", "observability"]
 
 
 def test_the_quickstart_is_at_most_40_lines():
