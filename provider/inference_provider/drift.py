@@ -101,7 +101,7 @@ class ResourceDrift(Finding):
 
     @property
     def is_finding(self) -> bool:
-        """Whether something is wrong beside its fields: it is missing, or limps."""
+        """Whether more than fields is wrong: it is missing, or does not run as recorded."""
         if self.verdict == Verdict.DRIFTED:
             foreign = any(field.origin == Origin.OTHER_OWNER for field in self.fields)
             return not self.fields or bool(self.reason and not foreign)
@@ -109,7 +109,7 @@ class ResourceDrift(Finding):
 
     @property
     def is_waived(self) -> bool:
-        """Whether somebody accepts all that is found; what cannot be read, nobody can accept."""
+        """Whether all findings are waived. What cannot be read cannot be waived."""
         if self.verdict in (Verdict.CLEAN, Verdict.UNREADABLE):
             return False
         return all(one.waiver for one in (*self.fields, *([self] if self.is_finding else [])))

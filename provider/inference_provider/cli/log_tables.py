@@ -106,7 +106,7 @@ def _models_own(call: Mapping[str, Any]) -> int | None:
 
 
 def event_row(workspace: str, event: Event) -> Row:
-    """Return an event of an instance as a row; the router is no deployment."""
+    """Return an event as a row; one of the router has no deployment."""
     endpoint, _, deployment = event.deployment.partition("/")
     known = {
         "TimeGenerated": event.time.isoformat(timespec="milliseconds"),

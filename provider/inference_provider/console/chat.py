@@ -117,7 +117,7 @@ def _turns(text: str) -> list[Turn]:
     if not isinstance(found, list) or not all(
         isinstance(turn, list) and [type(one) for one in turn] == [str, str] for turn in found
     ):
-        raise ValueError("What was said before cannot be read. Begin anew.")
+        raise ValueError("The earlier messages cannot be read. Start a new chat.")
     return [(asked, reply) for asked, reply in found]
 
 

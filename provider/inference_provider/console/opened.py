@@ -90,7 +90,7 @@ class Console:
     """Its target is open."""
     gate: Gate
     file: Path | None = None
-    """The stack file, for drift; it is read anew for each page."""
+    """The stack file, for drift; each page reads it again."""
     writes: bool = False
     """Whether a page may change anything."""
     plans: Once[AnyShown] = field(default_factory=Once)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def append_line(path: Path, line: bytes) -> None:
-    """Append a line to a file of mode 0600; after what a full disk has cut short it begins anew.
+    """Append a line to a file of mode 0600, never to one that a full disk has cut short.
 
     Nobody else may write meanwhile. Raises OSError, with nothing of the line in the file.
     """

@@ -7,7 +7,7 @@ _REMEDIES = {
     SHIFTS: "restore it, or split the traffic of its endpoint by hand, which drops it; only moved"
     " away, it lets what is recorded have all requests at once, be it the version that failed"
 }
-"""By section, where to make it anew is no cure."""
+"""By section, where making the document again would do harm."""
 _REMEDY = "restore it, or move it away and apply the stack again to recreate it"
 
 

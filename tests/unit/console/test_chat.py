@@ -69,8 +69,8 @@ def test_a_chat_flow_gets_its_own_fields_and_others_that_were_written(served):
     [
         ({"fields": "{"}, "Other fields: no JSON"),
         ({"fields": "[1]"}, 'Other fields: write a JSON object: {"model": "iris"}'),
-        ({"turns": '[["a"]]'}, "What was said before cannot be read. Begin anew."),
-        ({"turns": '{"a": 1}'}, "What was said before cannot be read. Begin anew."),
+        ({"turns": '[["a"]]'}, "The earlier messages cannot be read. Start a new chat."),
+        ({"turns": '{"a": 1}'}, "The earlier messages cannot be read. Start a new chat."),
         ({}, 'The answer has no reply of this form: { "other": 1 }'),
     ],
 )
