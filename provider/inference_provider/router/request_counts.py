@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
 
 from inference_provider.canary import Counts
+from inference_provider.router.counters import counted
 
 _REFUSED_BEFORE = frozenset({"400", "401", "403", "404", "405", "413", "429"})
 """Answers of the router itself, before it asks a deployment: what a model answers so comes as 424.
@@ -42,25 +42,36 @@ def counts_of(
         statistics: Counters by name.
         histograms: Cumulative counts by name: how many took at most so many milliseconds.
     """
-    return {name: _counts(name, statistics, histograms) for name in deployments}
+    read = counted(statistics, ())
+    answers, by_model = _by_deployment(read.requests), _by_deployment(read.model_errors)
+    return {
+        name: _counts(
+            answers.get(name, {}),
+            by_model.get(name, {}),
+            refused=int(statistics.get(f"cluster.{name}.upstream_rq_active_overflow", 0)),
+            within=histograms.get(f"azml.latency.{_tagged(name)}", ()),
+        )
+        for name in deployments
+    }
+
+
+def _tagged(name: str) -> str:
+    endpoint, _, deployment = name.partition("/")
+    return f"endpoint.{endpoint}.deployment.{deployment}"
 
 
 def _counts(
-    name: str,
-    statistics: Mapping[str, Any],
-    histograms: Mapping[str, tuple[tuple[float, int], ...]],
+    answers: Mapping[str, int],
+    by_model: Mapping[str, int],
+    *,
+    refused: int,
+    within: tuple[tuple[float, int], ...],
 ) -> Counts:
-    endpoint, _, deployment = name.partition("/")
-    tagged = f"endpoint.{endpoint}.deployment.{deployment}"
-    refused = int(statistics.get(f"cluster.{name}.upstream_rq_active_overflow", 0))
-    answers = _by_code(statistics, f"azml.requests.{tagged}.code.")
     asked = {code: count for code, count in answers.items() if code not in _REFUSED_BEFORE}
     failed = sum(n for code, n in asked.items() if code in _FAILED or code >= "500")
-    by_model = _by_code(statistics, f"azml.model_errors.{tagged}.code.")
     of_callers = (code for code in by_model if code[:1] == "4" and code not in _MODEL_FAILED)
     failed -= sum(by_model[code] for code in of_callers)
     before = sum(answers.values()) - sum(asked.values()) - refused
-    within = histograms.get(f"azml.latency.{tagged}", ())
     timed = within[-1][1] if within else 0
     return Counts(
         requests=sum(asked.values()) + refused,
@@ -71,9 +82,9 @@ def _counts(
     )
 
 
-def _by_code(statistics: Mapping[str, Any], beginning: str) -> dict[str, int]:
-    return {
-        stat.removeprefix(beginning): int(count)
-        for stat, count in statistics.items()
-        if stat.startswith(beginning)
-    }
+def _by_deployment(counts: Mapping[tuple[str, str, str], int]) -> dict[str, dict[str, int]]:
+    """Return counts by status, of each `<endpoint>/<deployment>`."""
+    found = dict[str, dict[str, int]]()
+    for (endpoint, deployment, code), count in counts.items():
+        found.setdefault(f"{endpoint}/{deployment}", {})[code] = count
+    return found
