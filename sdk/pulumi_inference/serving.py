@@ -19,7 +19,6 @@ from pulumi_inference.args import (
     ProbeArgs,
     RequestSettingsArgs,
     ResourcesArgs,
-    RolloutPlanArgs,
     ScalingPaceArgs,
     ScheduleRuleArgs,
     SchedulingArgs,
@@ -28,6 +27,7 @@ from pulumi_inference.args import (
 from pulumi_inference.assets import Environment, Model
 from pulumi_inference.base import InferenceResource
 from pulumi_inference.identity import Identity
+from pulumi_inference.rollout_args import RolloutPlanArgs
 from pulumi_inference.security_args import CorsArgs, EndpointPropertiesArgs, RequestLimitsArgs
 from pulumi_inference.workspace import Workspace
 
