@@ -6,7 +6,7 @@ import typer
 
 from inference_provider.cli.options import Json, Workspace
 from inference_provider.cli.session import choose_workspaces, session_of
-from inference_provider.cli.spans import beginning, shown
+from inference_provider.cli.spans import beginning, newest, shown
 from inference_provider.workspace.statuses import Event
 
 
@@ -27,16 +27,15 @@ def events(
     session = session_of(ctx)
     begin = beginning(since)
     names = choose_workspaces(session, None, workspace)
-    found = [one for name in names for one in session.target.events(name)]
-    chosen = [one for one in found if one.is_of(of) and (begin is None or one.time >= begin)]
-    newest = sorted(chosen, key=lambda event: event.time)[-last:]
+    every = (one for name in names for one in session.target.events(name))
+    found = newest((one for one in every if one.is_of(of)), begin, last)
     if as_json:
-        session.print_json([event.model_dump(mode="json") for event in newest])
+        session.print_json([event.model_dump(mode="json") for event in found])
         return
-    if not newest:
+    if not found:
         what = f" of {of}" if of else ""
         session.say(f"no event{what} in {', '.join(names)}{f' since {since}' * bool(since)}")
-    for event in newest:
+    for event in found:
         session.say(_line(event))
 
 

@@ -1,14 +1,12 @@
 """`journal`: what was done in a workspace, when and by whom."""
 
-from collections.abc import Iterable
-from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from inference_provider.cli.options import Json, OptionalFile, Workspace
 from inference_provider.cli.session import choose_workspaces, session_of
-from inference_provider.cli.spans import beginning, shown
+from inference_provider.cli.spans import beginning, newest, shown
 from inference_provider.observed import JournalEntry
 from inference_provider.printable import one_line
 
@@ -30,21 +28,17 @@ def journal(
     session = session_of(ctx)
     begin = beginning(since)
     names = choose_workspaces(session, file, workspace)
-    entries = [one for name in names for one in session.target.journal(name)]
-    newest = sorted(_after(begin, entries), key=lambda entry: entry.time)[-last:]
+    every = (one for name in names for one in session.target.journal(name))
+    found = newest(every, begin, last)
     if as_json:
-        session.print_json([entry.model_dump(mode="json") for entry in newest])
+        session.print_json([entry.model_dump(mode="json") for entry in found])
         return
-    if not newest:
+    if not found:
         session.say(
             f"nothing in the journal of {', '.join(names)}{f' since {since}' * bool(since)}"
         )
-    for entry in newest:
+    for entry in found:
         session.say(_line(entry))
-
-
-def _after(begin: datetime | None, entries: Iterable[JournalEntry]) -> Iterable[JournalEntry]:
-    return (entry for entry in entries if begin is None or entry.time >= begin)
 
 
 def _line(entry: JournalEntry) -> str:

@@ -1,7 +1,9 @@
 """A span of time that a person types -> the time that is so long ago."""
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Protocol, TypeVar
 
 from inference_provider.errors import Fault, SpecError
 
@@ -22,6 +24,22 @@ def beginning(since: str) -> datetime | None:
         fault = Fault("--since", "expected a number and a unit", "write 30m, 24h or 7d")
         raise SpecError((fault,), "the command line")
     return datetime.now(UTC) - timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+class Timed(Protocol):
+    """What happened at a time."""
+
+    @property
+    def time(self) -> datetime: ...
+
+
+One = TypeVar("One", bound=Timed)
+
+
+def newest(found: Iterable[One], begin: datetime | None, last: int) -> list[One]:
+    """Return the last that happened since a time, oldest first; of any time for None."""
+    since = (one for one in found if begin is None or one.time >= begin)
+    return sorted(since, key=lambda one: one.time)[-last:]
 
 
 def shown(time: datetime) -> str:
