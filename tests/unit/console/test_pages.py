@@ -358,7 +358,7 @@ def test_role_assignments_and_identities_are_listed(cli):
     assert "robot-reads identity 'robot' Reader the workspace" in told
 
 
-HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>\x1b[31m\u202e{{7*7}}"
+HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>\x1b[31m\u202e{{1237*1237}}"
 
 
 def test_no_name_or_line_from_outside_is_markup_or_controls_anything(cli):
@@ -388,7 +388,7 @@ def test_no_name_or_line_from_outside_is_markup_or_controls_anything(cli):
         assert "<img" not in answer.text
         assert "\x1b" not in answer.text
         assert "\u202e" not in answer.text
-        assert "49" not in words(answer).replace(":49", "")
+        assert "1530169" not in answer.text
     assert sum("alert(1)" in answer.text for answer in answers) >= 8
 
 
