@@ -159,6 +159,10 @@ class NotReady(TargetError, TemporaryError):
     """An instance did not become ready; the old generation goes on serving."""
 
 
+class RolloutFailed(TargetError, PermanentError):
+    """A split that was waited for does not come into force."""
+
+
 class Busy(TargetError, TemporaryError):
     """Somebody else is changing the same thing now."""
 

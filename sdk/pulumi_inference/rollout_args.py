@@ -38,3 +38,5 @@ class RolloutPlanArgs(TypedDict, total=False):
     """At least one."""
     on_alarm: Input[str]
     """`revert`, or `hold` to stay at the step."""
+    wait_minutes: Input[float]
+    """How long an `up` waits for its end, and then fails; not at all when left out."""

@@ -1,7 +1,6 @@
 """A split that a rollout moves, beside Pulumi: no diff on its way, one when it went back."""
 
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -21,9 +20,9 @@ TRAFFIC = ResourceId(kind=Kind.TRAFFIC, workspace="edge", name="echo")
 SERVICE = Actor(user="service", command="rollout")
 
 
-def with_rollout(bake_minutes: float) -> str:
+def with_rollout(bake_minutes: float, more: str = "") -> str:
     steps = f"[{{share: 50, bake_minutes: {bake_minutes}}}]"
-    plan = f"{{steps: {steps}, alarms: [{{metric: ErrorRate, above: 5}}]}}"
+    plan = f"{{steps: {steps}, alarms: [{{metric: ErrorRate, above: 5}}]{more}}}"
     return STACK.replace("{blue: 90, green: 10}", f"{{green: 100}}\n    rollout: {plan}")
 
 
@@ -43,10 +42,11 @@ def test_a_rollout_is_no_change_on_its_way_and_one_that_went_back_begins_again(p
     assert "the rollout went back: told to" in shown(target)
     assert "Traffic edge/echo update [diff: -degraded]" in program.pulumi("preview")
 
-    program.declare(with_rollout(0.02))
+    program.declare(with_rollout(60, ", wait_minutes: 90"))
+    failed = program.pulumi("up", "--yes", "--skip-preview", rc=1)
+    assert "wait for the rollout of Traffic 'edge/echo': the rollout went back: told to; " in failed
+
+    program.declare(with_rollout(0.02, ", wait_minutes: 3"))
     program.up()
-    until = time.monotonic() + 60
-    while shown(target) != "green 100 %" and time.monotonic() < until:
-        time.sleep(0.5)
     assert shown(target) == "green 100 %"
     program.expect_no_changes()

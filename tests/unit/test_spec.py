@@ -200,6 +200,7 @@ STEP, ERRORS = {"share": 10, "bake_minutes": 0.5}, {"metric": "ErrorRate", "abov
             "window_s is 9; RequestLatency needs 10 at least: durations are counted every 5 s",
         ),
         ({"on_alarm": "ignore"}, "'revert' or 'hold'"),
+        ({"wait_minutes": 0.5}, "wait_minutes is 0.5, and the steps bake 0.5 minutes; make it lon"),
     ],
 )
 def test_a_rollout_refuses_a_plan_that_cannot_be_meant(fields, reason):

@@ -9,6 +9,7 @@ from inference_provider.cli.options import DEFAULT_FILE, File, Json, Parallel, Y
 from inference_provider.cli.plan_text import plan_json, verdict
 from inference_provider.cli.session import session_of
 from inference_provider.observed import Kind
+from inference_provider.rollout_end import await_rollouts
 from inference_provider.stack import Planned
 
 NoPrune = Annotated[bool, typer.Option("--no-prune", help="Keep what the file no longer declares.")]
@@ -32,6 +33,9 @@ def up(
         review.confirm(session, planned, yes=yes, as_json=as_json)
         with progress.shown(session.err) as (step, finished):
             pipeline.apply(planned, step, finished, session.side_by_side(parallel))
+    with progress.shown(session.err) as (step, _finished):  # others may change what rolls out
+        wanted = (action.desired for action in planned.plan.actions if action.desired)
+        await_rollouts(wanted, session.target, step)
     made = pipeline.outputs(planned)
     if as_json:
         session.print_json({**_described(planned), "outputs": made})

@@ -62,6 +62,7 @@ from inference_provider.observed import (
     known_assets,
 )
 from inference_provider.plan import ActionKind
+from inference_provider.rollout_end import await_rollouts
 from inference_provider.sharing import is_shared
 from inference_provider.spec import SpecModel, StackSpec
 from inference_provider.spec.kinds import ASSETS, ROWS
@@ -154,6 +155,7 @@ class Handlers:
         for_each = concurrently(target, ActionKind.UPDATE, call.progress, at_once(target))
         with hiding(inputs.placeholders):
             there = target.apply(wanted, call.actor, call.progress, for_each)
+            await_rollouts([wanted], target, call.progress)
         if new and before is not None and before.claim is None:
             call.progress(wanted.id, f"taken over: stack '{before.owner}' had made it")
         return Held(inputs, self._outputs_of(there), claim.incarnation)

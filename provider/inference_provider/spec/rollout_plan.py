@@ -11,6 +11,8 @@ USUAL_PERCENTILE = 95
 LONGEST_MS = 300_000
 """The last step of a router's counts of durations."""
 LEAST_TIMED_S = 10
+LONGEST_MINUTES = 10_080
+"""A week."""
 
 
 class RolloutStep(SpecModel):
@@ -19,7 +21,7 @@ class RolloutStep(SpecModel):
     share: Annotated[int, Field(ge=1, le=99)]
     """Percent of the way from the split in force to the one declared. Whoever gains requests gets
     1 % of them at least."""
-    bake_minutes: Annotated[float, Field(gt=0, le=10080, allow_inf_nan=False)]
+    bake_minutes: Annotated[float, Field(gt=0, le=LONGEST_MINUTES, allow_inf_nan=False)]
     """How long it stays there, measured and without an alarm; above 0, a fraction too."""
 
 
@@ -67,6 +69,11 @@ class RolloutPlan(SpecModel):
     """Any of them that fires ends the rollout."""
     on_alarm: Literal["revert", "hold"] = "revert"
     """What is done then: give the split back that was in force before, or stay at the step."""
+    wait_minutes: (
+        Annotated[float, Field(gt=0, le=2 * LONGEST_MINUTES, allow_inf_nan=False)] | None
+    ) = None
+    """How long an `up` waits for its end; it fails when an alarm has fired, or when that is longer.
+    It returns after the first step when left out."""
 
     @field_validator("steps")
     @classmethod
@@ -75,3 +82,16 @@ class RolloutPlan(SpecModel):
             if other.share <= one.share:
                 raise ValueError(f"share {other.share} comes after {one.share}; let shares rise")
         return steps
+
+    @model_validator(mode="after")
+    def _the_wait_is_longer_than_the_way(self) -> "RolloutPlan":
+        bakes = sum(one.bake_minutes for one in self.steps)
+        if self.wait_minutes is not None and self.wait_minutes <= bakes:
+            reason = f"wait_minutes is {self.wait_minutes:g}, and the steps bake {bakes:g} minutes"
+            raise ValueError(f"{reason}; make it longer than that, or remove it")
+        return self
+
+    @property
+    def way(self) -> "RolloutPlan":
+        """The plan itself, whoever waits for its end."""
+        return self.model_copy(update={"wait_minutes": None})

@@ -112,15 +112,15 @@ def settle(  # noqa: PLR0917 - one caller, which has them all
     running = generations(state, desired.id, shift.gaining)
     shift = shift.model_copy(update={"generations": running})
     if there and is_same:
-        as_planned = _plan_of(before) == plan if before else there.steps == shift.steps
+        as_planned = _way_of(before) == plan.way if before else there.steps == shift.steps
         shift = shift.following(there, as_planned=as_planned)
     put_shift(records, desired.id.name, shift)
     return shift
 
 
-def _plan_of(record: Record) -> RolloutPlan | None:
+def _way_of(record: Record) -> RolloutPlan | None:
     with suppress(ValueError):  # of a newer release: another one
-        return RolloutPlan.model_validate(record.properties.get("rollout"))
+        return RolloutPlan.model_validate(record.properties.get("rollout")).way
     return None
 
 
