@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from inference_provider.targets.local.gpus import GpuUse, gpus_in_use
+from inference_provider.targets.local.gpus import gpus_in_use
+from inference_provider.targets.meter import GpuUse
 
 
 class Nvml:

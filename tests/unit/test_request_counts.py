@@ -7,7 +7,7 @@ from urllib.parse import quote
 from inference_provider.canary import Counts
 from inference_provider.router.request_counts import count_stats, counts_of
 from inference_provider.targets.envoy.router_admin import RouterAdmin
-from inference_provider.targets.local.request_counts import LocalCounts
+from inference_provider.targets.request_counts import RequestCounts
 
 OF_GREEN = "azml.requests.endpoint.iris.deployment.green.code."
 
@@ -58,9 +58,9 @@ class Admin(RouterAdmin):
 
 def test_many_deployments_are_asked_for_in_parts():
     admin, names = Admin(), [f"{'e-' * 16}{i}/{'d-' * 16}{i}" for i in range(2000)]
-    assert LocalCounts(admin)(names) == dict.fromkeys(names, Counts())
+    assert RequestCounts(admin.counted)(names) == dict.fromkeys(names, Counts())
     assert admin.longest < 60 * 1024
-    assert LocalCounts(admin)([]) == {}
+    assert RequestCounts(admin.counted)([]) == {}
 
 
 def test_a_deployment_without_requests_yet_has_zeros():

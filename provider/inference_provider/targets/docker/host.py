@@ -172,6 +172,16 @@ class DockerHost:
         return int(self._info["NCPU"])
 
     @property
+    def memory(self) -> int:
+        """Bytes of memory of the Engine's machine."""
+        return int(self._info["MemTotal"])
+
+    @property
+    def folder(self) -> str:
+        """Where the Engine keeps its volumes, images and containers on its host."""
+        return str(self._info.get("DockerRootDir") or "/")
+
+    @property
     def id(self) -> str:
         """Its own id: an Engine keeps what it finds, so a clone of its machine has the same one."""
         return str(self._info.get("ID") or "")

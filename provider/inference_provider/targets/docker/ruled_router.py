@@ -9,6 +9,7 @@ from inference_provider.targets.docker.autoscaler import Autoscaler
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.router import DockerRouter, Endpoints
+from inference_provider.targets.request_counts import Cumulative
 from inference_provider.workspace.ports import Tell
 from inference_provider.workspace.statuses import RouterStatus
 
@@ -80,3 +81,18 @@ class RuledRouter(DockerRouter):
         """Return those of Envoy whose names match a regular expression."""
         found: Mapping[str, Any] = self._ask("statistics", pattern=pattern)
         return found
+
+    def histograms(self, pattern: str) -> list[dict[str, Any]]:
+        """Return those of Envoy whose names match, in detail; see `RouterAdmin.histograms`."""
+        found: list[dict[str, Any]] = self._ask("histograms", pattern=pattern)
+        return found
+
+    def counted(self, pattern: str) -> tuple[Mapping[str, int], Cumulative]:
+        """Return Envoy's counters, and its histograms cumulated; see `RouterAdmin.counted`."""
+        counters, histograms = self._ask("counted", pattern=pattern)
+        cumulated = {name: tuple(map(tuple, steps)) for name, steps in histograms.items()}
+        return counters, cumulated
+
+    def disk_used(self) -> float:
+        """Return how full the disk of the Engine's volumes is, in percent."""
+        return float(self._ask("disk_used"))

@@ -1,6 +1,6 @@
 """The wiring of a Docker host as a target: a workspace is a network, two volumes and containers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -21,6 +21,7 @@ from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.images import HostImages
 from inference_provider.targets.docker.kept_images import HostImageStore
 from inference_provider.targets.docker.locks import HostLocks
+from inference_provider.targets.docker.meter import HostPlace
 from inference_provider.targets.docker.network import remove_networks
 from inference_provider.targets.docker.records import HostRecords, make_empty_image
 from inference_provider.targets.docker.router import DockerRouter
@@ -29,9 +30,11 @@ from inference_provider.targets.docker.ssh import Tunnel
 from inference_provider.targets.docker.usage import ContainerUsage
 from inference_provider.targets.first_up import Named, first_up, saved
 from inference_provider.targets.images import Images
+from inference_provider.targets.meter import WorkspaceMeter
 from inference_provider.targets.samples import Samples
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.image_store import ImageStore
+from inference_provider.workspace.measured import Meter, Running, running
 from inference_provider.workspace.ports import Ports, Tell, Way
 from inference_provider.workspace.state import RECORDS, State
 
@@ -114,6 +117,12 @@ class DockerPlatform:
         opened = self._open(workspace)
         return Samples(opened.router.statistics, ContainerUsage(self.host, workspace))
 
+    def meter(self, workspace: str, running: Callable[[], Collection[Running]]) -> Meter:
+        """Return what measures a workspace, given what returns the instances of deployments."""
+        return WorkspaceMeter(
+            HostPlace(self.host, workspace, self._open(workspace).router), running
+        )
+
     def decisions(self, workspace: str) -> Iterator[str]:
         """Yield what a workspace's autoscaler has written down, oldest first."""
         return self._open(workspace).router.autoscaler.decisions()
@@ -189,6 +198,9 @@ class DockerTarget(Engine):
     @property
     def images(self) -> ImageStore:
         return self.docker.images
+
+    def meter(self, workspace: str) -> Meter:
+        return self.docker.meter(workspace, lambda: running(self._workspace(workspace)))
 
     def decisions(self, workspace: str) -> Iterator[str]:
         return self.docker.decisions(workspace)

@@ -52,6 +52,9 @@ class Agent:
             "is_ready": lambda _asked: self.envoy.is_ready(),
             "answers": self._instance_answers,
             "statistics": lambda asked: self._delivery.admin.stats(asked["pattern"]),
+            "histograms": lambda asked: self._delivery.admin.histograms(asked["pattern"]),
+            "counted": lambda asked: self._delivery.admin.counted(asked["pattern"]),
+            "disk_used": lambda _asked: self._disk_used(),
             "free_port": self._free_port,
             "address_fault": self._address_fault,
         }
@@ -101,6 +104,12 @@ class Agent:
             if time.monotonic() >= until:
                 return False
             time.sleep(_POLL_S)
+
+    def _disk_used(self) -> float:
+        """Return how full the disk of the router's volume is, in percent, as `df` tells it."""
+        found = os.statvfs(self._folder)
+        used = found.f_blocks - found.f_bfree
+        return 100 * used / max(used + found.f_bavail, 1)
 
     @staticmethod
     def _free_port(asked: Request) -> int | None:

@@ -7,16 +7,10 @@ that could disagree with them.
 import ctypes
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from inference_provider.gpus import Gpu
-
-
-class GpuUse(NamedTuple):
-    """How busy one GPU is, in percent; None is what its driver does not say."""
-
-    busy: float | None = None
-    memory: float | None = None
+from inference_provider.targets.meter import GpuUse
 
 
 def discover_gpus() -> tuple[Gpu, ...]:

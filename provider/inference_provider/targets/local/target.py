@@ -22,9 +22,8 @@ from inference_provider.targets.local.folders import Folders, all_folders, state
 from inference_provider.targets.local.gpus import discover_gpus
 from inference_provider.targets.local.instances import Instances, ledger
 from inference_provider.targets.local.machine import machine_lock
-from inference_provider.targets.local.meter import LocalMeter
+from inference_provider.targets.local.meter import LocalPlace
 from inference_provider.targets.local.records import FileRecords
-from inference_provider.targets.local.request_counts import LocalCounts
 from inference_provider.targets.local.router import LocalRouter
 from inference_provider.targets.local.service_process import SERVICE
 from inference_provider.targets.local.unrecorded import (
@@ -33,6 +32,8 @@ from inference_provider.targets.local.unrecorded import (
     unrecorded,
 )
 from inference_provider.targets.local.usage import Usage
+from inference_provider.targets.meter import WorkspaceMeter
+from inference_provider.targets.request_counts import RequestCounts
 from inference_provider.targets.samples import Samples, Used
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.measured import Meter, Running, running
@@ -103,15 +104,15 @@ class LocalPlatform:
 
         return pids
 
-    def meter(self, workspace: str, running: Callable[[], Collection[Running]]) -> LocalMeter:
+    def meter(self, workspace: str, running: Callable[[], Collection[Running]]) -> Meter:
         """Return what measures a workspace, given what returns the instances of deployments."""
         router, gpus = self.router(workspace), self._open(workspace).gpus
-        place = router.folders.folder
-        return LocalMeter(router.envoy.admin, running, self._pids(router), gpus, place=place)
+        folder, pids = router.folders.folder, self._pids(router)
+        return WorkspaceMeter(LocalPlace(router.envoy.admin, pids, gpus, folder), running)
 
-    def counts(self, workspace: str) -> LocalCounts:
+    def counts(self, workspace: str) -> RequestCounts:
         """Return what counts the requests of a workspace's deployments, for rollouts."""
-        return LocalCounts(self.router(workspace).envoy.admin)
+        return RequestCounts(self.router(workspace).envoy.admin.counted)
 
     def _open(self, workspace: str) -> _Opened:
         if workspace not in self._opened:

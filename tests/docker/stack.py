@@ -1,0 +1,115 @@
+"""A stack file of a workspace on a Docker host, `inferctl` on it, and load on its endpoint."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+
+from tests.conformance.labs import SERVER
+from tests.docker_host import BASE_IMAGE
+
+SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
+
+
+class Stack:
+    """One endpoint with one deployment, and `inferctl` on its file."""
+
+    def __init__(self, folder: Path, **space: object) -> None:
+        """Write nothing yet; `space` says what else its workspace has."""
+        self.folder = folder
+        self.workspace = f"auto{time.time_ns() % 10**9}"
+        route = {"path": "/", "port": 8080}
+        (folder / "code").mkdir()
+        (folder / "code" / "serve.py").write_text(SERVER.read_text())
+        own = {"name": self.workspace, "target": "docker", "base_image": BASE_IMAGE}
+        self.document = {
+            "name": "auto",
+            "workspaces": [{**own, **space}],
+            "environments": [
+                {
+                    "name": "plain",
+                    "command": ["python", "{code_dir}/serve.py", "{port}"],
+                    "inference_config": {
+                        f"{name}_route": route for name in ("liveness", "readiness", "scoring")
+                    },
+                }
+            ],
+            "endpoints": [{"name": "iris"}],
+            "deployments": [
+                {
+                    "endpoint": "iris",
+                    "name": "blue",
+                    "environment": "plain:1",
+                    "code_configuration": {"code": "code"},
+                    "request_settings": {"max_concurrent_requests_per_instance": 16},
+                    "readiness_probe": {"initial_delay": 0, "period": 1, "timeout": 1},
+                    "resources": {"requests": {"cpu": "1", "memory": "256Mi"}},
+                }
+            ],
+            "traffic": [{"endpoint": "iris", "traffic": {"blue": 100}}],
+        }
+
+    def said(self, *given: str) -> tuple[int, str]:
+        (self.folder / "stack.yaml").write_text(json.dumps(self.document))
+        program = str(Path(sys.executable).with_name("inferctl"))
+        done = subprocess.run(
+            [program, *given],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=200,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def up(self) -> str:
+        """Apply the file; return what was said."""
+        code, said = self.said("up", "-y")
+        assert code == 0, said
+        return said
+
+    def status(self) -> str:
+        return " ".join(self.said("status")[1].split())
+
+    def load(self) -> "Load":
+        """Return load on the endpoint, for a `with`."""
+        outputs = json.loads(self.said("outputs", "--json", "--show-secrets")[1])
+        [endpoint] = [found for found in outputs.values() if "scoring_uri" in found]
+        return Load(endpoint["scoring_uri"], endpoint["primary_key"])
+
+    def end(self) -> None:
+        """Remove all of it."""
+        for section in ("deployments", "traffic", "autoscale_rules"):
+            self.document[section] = []
+        code, said = self.said("down", "-y")
+        assert code == 0, said
+
+
+class Load:
+    """Requests to endpoint iris that take 0.3 s each, 6 at a time, until it is left."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url, self._headers = url, {"authorization": f"Bearer {key}", "x-takes": "0.3"}
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(6)]
+        self.answers: list[object] = []
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_given) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        with httpx.Client(timeout=20, trust_env=False) as client:
+            while not self._over.is_set():
+                self.answers.append(client.post(self._url, headers=self._headers).status_code)
