@@ -40,6 +40,7 @@ Capability = Literal[
     "queue_wait",
     "resource_limits",
     "rollouts",
+    "service",
     "several_nodes",
     "source_ranges",
     "success_thresholds",
@@ -78,6 +79,7 @@ _PLAIN: Mapping[Capability, Answer] = {
     "queue_wait": Answer("not supported yet", "set request_timeout_ms alone"),
     "resource_limits": Answer("not supported yet", "leave it out"),
     "rollouts": Answer("nothing here goes on with a rollout yet", "leave it out"),
+    "service": Answer("not supported yet", "leave it out: `inferctl token` gives tokens"),
     "several_nodes": Answer("only a cluster has several nodes", "leave it out"),
     "outbound_rules": Answer("not supported yet", "leave it out"),
     "source_ranges": Answer("not supported yet", "leave it out"),
@@ -189,6 +191,8 @@ class TargetCapabilities(Frozen):
     """Whether a router sees the address of who calls it, and so can refuse some."""
     metrics: bool = False
     """Whether what is measured is served, or sent somewhere."""
+    service: bool = False
+    """Whether the workspace service listens, and gives tokens to callers."""
     tls: bool = False
     """Whether the router itself speaks TLS."""
     data_collector: bool = False

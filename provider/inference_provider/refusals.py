@@ -29,6 +29,16 @@ from inference_provider.spec.sources import interface_in
 from inference_provider.spec.target import kind_of
 
 _OTHER_IMAGE = "use another image, or load it on the host"
+_ENCRYPT = "add tls: {generate: true}, or set allow_plain_http: true"
+_OF_WORKSPACES: Mapping[str, Capability] = {
+    "metrics": "metrics",
+    "service": "service",
+    "engine_socket": "engine_socket",
+    "tls": "tls",
+    "allowed_source_ranges": "source_ranges",
+    "trusted_hops": "source_ranges",
+}
+"""What a target must be able to do for a field of a workspace that says anything."""
 _PER_VARIABLE_BYTES = 9
 """Bytes per variable beyond its text: a pointer, and the final null byte."""
 
@@ -98,16 +108,9 @@ def _workspace_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
             yield can.fault(field, "base_images", getattr(spec, field))
     if spec.cluster != ClusterSettings() and not can.cluster_settings:
         yield can.fault("cluster", "cluster_settings")
-    if spec.metrics and not can.metrics:
-        yield can.fault("metrics", "metrics")
-    if spec.engine_socket and not can.engine_socket:
-        yield can.fault("engine_socket", "engine_socket")
-    if spec.tls and not can.tls:
-        yield can.fault("tls", "tls")
-    if spec.allowed_source_ranges and not can.source_ranges:
-        yield can.fault("allowed_source_ranges", "source_ranges")
-    if spec.trusted_hops and not can.source_ranges:
-        yield can.fault("trusted_hops", "source_ranges")
+    for field, capability in _OF_WORKSPACES.items():
+        if getattr(spec, field) and not getattr(can, capability):
+            yield can.fault(field, capability)
     yield from _range_faults("allowed_source_ranges", spec.allowed_source_ranges)
     yield from _range_faults("trusted_proxies", spec.trusted_proxies)
     yield from _plain_http_faults(spec, can)
@@ -135,8 +138,10 @@ def _plain_http_faults(spec: WorkspaceSpec, can: TargetCapabilities) -> Iterator
         return
     if not ipaddress.ip_address(spec.bind_address).is_loopback:
         reason = f"keys and tokens would cross the network unencrypted, on {spec.bind_address}"
-        remedy = "add tls: {generate: true}, or set allow_plain_http: true"
-        yield Fault("bind_address", reason, remedy)
+        yield Fault("bind_address", reason, _ENCRYPT)
+    if spec.service and not spec.service.is_local:
+        reason = f"tokens would cross the network unencrypted, on {spec.service.bind_address}"
+        yield Fault("service.bind_address", reason, _ENCRYPT)
 
 
 def _model_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:

@@ -54,6 +54,15 @@ class MetricsArgs(TypedDict, total=False):
     """URL of an OpenTelemetry collector."""
 
 
+class ServiceArgs(TypedDict, total=False):
+    """Where the workspace service listens, which gives tokens to callers."""
+
+    port: Required[Input[int]]
+    """TCP port, 1 to 65535."""
+    bind_address: Input[str]
+    """Address; `127.0.0.1` when left out. Any but loopback needs `tls` of the workspace."""
+
+
 class QuotaArgs(TypedDict, total=False):
     """What all deployments of a workspace may use together."""
 

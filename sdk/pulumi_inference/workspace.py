@@ -15,6 +15,7 @@ from pulumi_inference.args import (
     InstanceTypeArgs,
     MetricsArgs,
     QuotaArgs,
+    ServiceArgs,
     TargetInput,
 )
 from pulumi_inference.base import InferenceResource
@@ -63,6 +64,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         secret_store: Where credentials of connections lie; with the workspace, encrypted, when left
             out.
         metrics: Where what is measured of its endpoints and deployments goes.
+        service: Where the workspace service gives tokens to callers; nowhere when left out.
         cluster: What only a cluster has: storage of content, service and replicas of the router.
         instance_types: What an `instance_type` of a deployment means, by name; common sizes of
             Azure are known already.
@@ -108,6 +110,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         identity_provider: Input[IdentityProviderArgs] | None = None,
         secret_store: SecretStoreInput | None = None,
         metrics: Input[MetricsArgs] | None = None,
+        service: Input[ServiceArgs] | None = None,
         cluster: Input[ClusterSettingsArgs] | None = None,
         instance_types: Input[Mapping[str, Input[InstanceTypeArgs]]] | None = None,
         quota: Input[QuotaArgs] | None = None,
@@ -138,6 +141,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
             "identity_provider": identity_provider,
             "secret_store": secret_store,
             "metrics": metrics,
+            "service": service,
             "cluster": cluster,
             "instance_types": instance_types,
             "quota": quota,

@@ -33,6 +33,7 @@ from inference_provider.spec.request_limits import RequestLimits
 from inference_provider.spec.roles import CustomRole
 from inference_provider.spec.rollout_plan import RolloutAlarm, RolloutPlan, RolloutStep
 from inference_provider.spec.scheduling import Scheduling, Toleration
+from inference_provider.spec.service import ServiceSettings
 from inference_provider.spec.target import DockerPlace, KubernetesPlace, LocalPlace
 from inference_provider.spec.tls import TlsSettings
 from inference_provider.spec.workspace import Quota
@@ -45,6 +46,7 @@ NESTED: dict[type, type[BaseModel]] = {
     args.DockerPlaceArgs: DockerPlace,
     args.KubernetesPlaceArgs: KubernetesPlace,
     args.MetricsArgs: MetricsSettings,
+    args.ServiceArgs: ServiceSettings,
     args.QuotaArgs: Quota,
     security_args.CustomRoleArgs: CustomRole,
     security_args.EndpointPropertiesArgs: EndpointProperties,

@@ -29,11 +29,4 @@ def token(
     if not as_json:
         print(issued.value.get_secret_value())
         return
-    session.print_json(  # the names of Azure ML's answer
-        {
-            "accessToken": issued.value.get_secret_value(),
-            "expiryTimeUtc": int(issued.expires.timestamp()),
-            "refreshAfterTimeUtc": int(issued.refresh_after.timestamp()),
-            "tokenType": "Bearer",
-        }
-    )
+    session.print_json(issued.answer)

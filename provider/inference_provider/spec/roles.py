@@ -22,6 +22,12 @@ _ML = "Microsoft.MachineLearningServices/workspaces"
 
 SCORE = f"{_ML}/onlineEndpoints/score/action"
 """Call an endpoint, or one deployment of it."""
+TOKEN = f"{_ML}/onlineEndpoints/token/action"
+"""Get a token of an endpoint of `aml_token`."""
+LIST_KEYS = f"{_ML}/onlineEndpoints/listKeys/action"
+"""Read both keys of an endpoint."""
+READ_ENDPOINT = f"{_ML}/onlineEndpoints/read"
+"""See that an endpoint is there, and how it is."""
 LIST_SECRETS = f"{_ML}/connections/listsecrets/action"
 """Read the credentials of a connection."""
 PULL = "Microsoft.ContainerRegistry/registries/pull/read"
@@ -37,7 +43,7 @@ _ONLINE = f"{_ML}/onlineEndpoints"
 MANAGE = (
     f"{_ONLINE}/write",
     f"{_ONLINE}/delete",
-    f"{_ONLINE}/listKeys/action",
+    LIST_KEYS,
     f"{_ONLINE}/deployments/write",
     f"{_ONLINE}/deployments/delete",
     f"{_ML}/models/versions/write",

@@ -1,4 +1,4 @@
-"""Ranges of addresses that may call an endpoint."""
+"""Addresses that something listens on, and ranges of those that may call an endpoint."""
 
 import ipaddress
 from typing import Annotated
@@ -7,6 +7,14 @@ from pydantic import AfterValidator
 
 _MAPPED = 96
 """Bits before the address of IPv4 in one of IPv6 that stands for it."""
+
+
+def _an_ip_address(text: str) -> str:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise ValueError("expected an IP address; 0.0.0.0 and :: listen on all") from None
+    return text
 
 
 def _a_range(text: str) -> str:
@@ -46,3 +54,6 @@ def interface_in(text: str) -> str:
 
 SourceRange = Annotated[str, AfterValidator(_a_range)]
 """Addresses in CIDR notation, or one address."""
+
+ListenedAddress = Annotated[str, AfterValidator(_an_ip_address)]
+"""An IP address of the machine."""

@@ -26,17 +26,10 @@ from inference_provider.spec.outbound import OutboundRule
 from inference_provider.spec.reference import ImageName
 from inference_provider.spec.roles import CustomRole, RoleTitle
 from inference_provider.spec.secret_store import AnySecretStore, EncryptedFileStore
-from inference_provider.spec.sources import SourceRange, meant_by
+from inference_provider.spec.service import ServiceSettings
+from inference_provider.spec.sources import ListenedAddress, SourceRange, meant_by
 from inference_provider.spec.target import Place
 from inference_provider.spec.tls import TlsSettings
-
-
-def _an_ip_address(text: str) -> str:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        raise ValueError("expected an IP address; 0.0.0.0 and :: listen on all") from None
-    return text
 
 
 def _an_absolute_path(text: str) -> str:
@@ -74,7 +67,7 @@ class WorkspaceSpec(SpecModel):
     target: Annotated[Place, REPLACES] = "local"
     """What runs the instances: processes of this machine, a Docker host, a cluster. A word, or
     settings: `{kind: docker, host: ssh://gpu-1}`."""
-    bind_address: Annotated[str, AfterValidator(_an_ip_address), SECURITY, NO_SECRET] = "127.0.0.1"
+    bind_address: Annotated[ListenedAddress, SECURITY, NO_SECRET] = "127.0.0.1"
     """Address the router listens on; instances of the `local` target listen on loopback only."""
     router_port: Annotated[int, Field(ge=0, le=65535), REPLACES] = 0
     """TCP port of the router; 0 picks a free one once and keeps it."""
@@ -129,6 +122,9 @@ class WorkspaceSpec(SpecModel):
     is read, and never written: `{kind: vault, address: https://vault.example.org:8200}`."""
     metrics: Annotated[MetricsSettings | None, CAPACITY] = None
     """Where what is measured goes: `{port: 9464}`. `inferctl metrics` needs none of it."""
+    service: Annotated[ServiceSettings | None, SECURITY] = None
+    """Where the workspace service gives tokens to callers that its roles let have them:
+    `{port: 18443}`; nowhere when left out."""
     cluster: Annotated[ClusterSettings, CAPACITY] = ClusterSettings()
     """What only a cluster has: storage of content, service and replicas of the router."""
     instance_types: Annotated[dict[TypeName, InstanceType], CAPACITY] = {}
@@ -178,6 +174,19 @@ class WorkspaceSpec(SpecModel):
                 " name the addresses from which proxies connect"
             )
         return hops
+
+    @field_validator("service")
+    @classmethod
+    def _disabled_binds_the_service_too(
+        cls, service: ServiceSettings | None, info: ValidationInfo
+    ) -> ServiceSettings | None:
+        closed = info.data.get("public_network_access") == "disabled"
+        if service and closed and not service.is_local:
+            raise ValueError(
+                f"bind_address {service.bind_address} is reachable from outside; bind a loopback"
+                " address, or enable public_network_access"
+            )
+        return service
 
     @field_validator("public_network_access")
     @classmethod

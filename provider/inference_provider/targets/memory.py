@@ -296,6 +296,7 @@ class MemoryPlatform:
             kinds=WITH_RULES,
             instance_types=True,
             tls=True,
+            service=True,
             source_ranges=True,
             rollouts=True,
             gpus=lambda _base_image: Ledger(self._devices),

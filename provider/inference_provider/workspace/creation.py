@@ -28,6 +28,7 @@ from inference_provider.workspace.bucket_credentials import (
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.credentials import settle
 from inference_provider.workspace.dependencies import refuse_taken_from_others, refuse_unmet
+from inference_provider.workspace.desk import forget_tokens
 from inference_provider.workspace.injection import outdated, refuse_misfit, refuse_taken_away
 from inference_provider.workspace.kept_shift import Shift
 from inference_provider.workspace.kept_tls import KeptTls
@@ -134,6 +135,8 @@ class Creation:
 
         def settle_rest() -> None:
             self._settle_certificate(desired)
+            if desired.spec.service is None:
+                forget_tokens(self._state)
             if self._ports.identities is not None:  # what its own roles allow may change
                 own = desired.properties.get("roles") or {}
                 settle_managers(self._state, self._ports.identities, own)

@@ -136,13 +136,19 @@ def token(
         SpecError: The lifetime is too short or too long.
         TargetError: The endpoint takes no tokens of its own, or its keys are gone.
     """
-    if not SHORTEST_LIFETIME <= lifetime <= LONGEST_LIFETIME:
-        reason = f"{lifetime.total_seconds() / 60:g} minutes; expected 1 to 1440"
-        later = "ask for another one later" if lifetime > LONGEST_LIFETIME else ""
-        raise SpecError((Fault("lifetime", reason, later),), str(endpoint))
+    refuse_lifetime(lifetime, LONGEST_LIFETIME, endpoint)
     keys = _signing(opened.state, endpoint, "make a token of")
     check = TokenCheck.of(endpoint, keys.jwks)
     return issue(check, keys, one_line(actor.user), opened.clock.now(), lifetime)
+
+
+def refuse_lifetime(lifetime: timedelta, longest: timedelta, what: ResourceId) -> None:
+    """Raise SpecError for a lifetime of a token that is too short or too long."""
+    if not SHORTEST_LIFETIME <= lifetime <= longest:
+        minutes, most = lifetime.total_seconds() / 60, longest.total_seconds() / 60
+        later = "ask for another one later" if lifetime > longest else ""
+        reason = f"{minutes:g} minutes; expected 1 to {most:g}"
+        raise SpecError((Fault("lifetime", reason, later),), str(what))
 
 
 def _keys(state: State, endpoint: ResourceId, which: str) -> Keys:

@@ -37,6 +37,7 @@ from inference_provider.spec.target import Home
 from inference_provider.workspace import credentials, journal, observe, shifting
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.creation import Creation
+from inference_provider.workspace.desk import Desk
 from inference_provider.workspace.image_store import ImageStore
 from inference_provider.workspace.measured import Meter
 from inference_provider.workspace.observe import Observer, take_snapshot
@@ -323,6 +324,10 @@ class Engine(Told):
         issued = credentials.token(opened, endpoint, actor, lifetime)
         opened.note(endpoint, actor, "issue token")
         return issued
+
+    def desk(self, workspace: str) -> Desk:
+        """Return what gives tokens to callers of a workspace."""
+        return Desk(self._workspace(workspace))
 
     def start(
         self, workspace: str, actor: Actor, progress: Progress = silent, for_each: ForEach = in_turn

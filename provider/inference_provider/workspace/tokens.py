@@ -2,7 +2,9 @@
 
 import json
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -18,6 +20,7 @@ from inference_provider.workspace.signing import SigningKey, SigningKeys
 DEFAULT_LIFETIME = timedelta(minutes=30)
 SHORTEST_LIFETIME, LONGEST_LIFETIME = timedelta(minutes=1), timedelta(hours=24)
 _ALGORITHM = "ES256"
+_NOTHING: Mapping[str, Any] = {}
 _REFRESH_AFTER = 2 / 3
 """Part of a lifetime after which a client should ask for the next token."""
 
@@ -26,9 +29,21 @@ class IssuedToken(Frozen):
     """A token for one caller of one endpoint."""
 
     value: SecretStr
+    id: str
+    """The `jti` in it, by which one token can be revoked."""
     expires: datetime
     refresh_after: datetime
     """When to ask for the next one."""
+
+    @property
+    def answer(self) -> dict[str, str | int]:
+        """The token in clear text, in the shape and by the names of Azure ML's answer."""
+        return {
+            "accessToken": self.value.get_secret_value(),
+            "expiryTimeUtc": int(self.expires.timestamp()),
+            "refreshAfterTimeUtc": int(self.refresh_after.timestamp()),
+            "tokenType": "Bearer",
+        }
 
 
 def new_signing_key() -> SigningKey:
@@ -61,9 +76,15 @@ def _public(private: ec.EllipticCurvePrivateKey, name: str) -> dict[str, str]:
 
 
 def issue(
-    check: TokenCheck, keys: SigningKeys, caller: str, now: datetime, lifetime: timedelta
+    check: TokenCheck,
+    keys: SigningKeys,
+    caller: str,
+    now: datetime,
+    lifetime: timedelta,
+    *,
+    more: Mapping[str, Any] = _NOTHING,
 ) -> IssuedToken:
-    """Return a token that the endpoint's router takes.
+    """Return a token that the endpoint's router takes, or the workspace service.
 
     Args:
         check: What the router asks of it.
@@ -71,21 +92,23 @@ def issue(
         caller: Whom it speaks for: the `sub`, which the router logs and hands to the model.
         now: With its zone.
         lifetime: From SHORTEST_LIFETIME to LONGEST_LIFETIME; the caller has checked that.
+        more: Further claims.
     """
     now = now.astimezone(UTC).replace(microsecond=0)
     expires = now + lifetime
+    name = uuid.uuid4().hex
     claims = {
+        **more,
         "iss": check.issuer,
         "aud": check.audience,
         "sub": caller,
         "iat": now,
         "exp": expires,
-        "jti": uuid.uuid4().hex,
+        "jti": name,
     }
     key = keys.newer
     text = jwt.encode(
         claims, key.private.get_secret_value(), algorithm=_ALGORITHM, headers={"kid": key.id}
     )
-    return IssuedToken(
-        value=SecretStr(text), expires=expires, refresh_after=now + lifetime * _REFRESH_AFTER
-    )
+    refresh_after = now + lifetime * _REFRESH_AFTER
+    return IssuedToken(value=SecretStr(text), id=name, expires=expires, refresh_after=refresh_after)

@@ -56,6 +56,7 @@ def local_capabilities(
         yield from tls_faults(spec)
         yield from provider_faults(spec)
         yield from metrics_faults(spec)
+        yield from service_faults(spec)
         if spec.egress == "disabled":
             yield from not_enforced("egress", spec)
 
@@ -126,6 +127,22 @@ def metrics_faults(
         reason = "the package that sends metrics by OTLP is not installed"
         remedy = "install `pulumi-inference[otlp]`, or leave it out"
         yield Fault("metrics.otlp_endpoint", reason, remedy)
+
+
+def service_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
+    """Yield why the workspace service could not listen on this machine."""
+    service = spec.service
+    if service is None:
+        return
+    metrics = spec.metrics.port if spec.metrics else None
+    for taken, field in ((spec.router_port, "router_port"), (metrics, "metrics.port")):
+        if service.port == taken:
+            yield Fault("service.port", f"{service.port} is the {field} too", "use another")
+    fault = bind_fault(service.bind_address, service.port)
+    if fault and fault.errno != errno.EADDRINUSE:  # its own service has it, or `up` tells who
+        place = f"{service.port} on {service.bind_address}"
+        reason = f"{place} cannot be listened on: {fault.strerror}"
+        yield Fault("service", reason, "use another port, or an address of this machine")
 
 
 def provider_faults(spec: WorkspaceSpec) -> Iterator[Fault]:

@@ -1,0 +1,296 @@
+"""What the workspace service gives to whom: tokens and keys of endpoints, by the roles of who asks.
+
+A caller shows a token of the workspace itself, or one of its identity provider. Nothing is kept of
+a caller: each request is decided from the records as they are then.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, NamedTuple, get_args
+
+from inference_provider.access import Decision, Principal, PrincipalKind, Scope, decide
+from inference_provider.errors import TargetError
+from inference_provider.observed import Actor, Kind, Record, ResourceId
+from inference_provider.printable import one_line
+from inference_provider.role_needs import Grants
+from inference_provider.router.scorers import provider_check
+from inference_provider.router.table import ProviderCheck, TokenCheck
+from inference_provider.spec.roles import LIST_KEYS, READ_ENDPOINT, TOKEN
+from inference_provider.workspace import credentials
+from inference_provider.workspace.bearer import Takes, Unproven, claims_of, issuer_of
+from inference_provider.workspace.convergence import Publish
+from inference_provider.workspace.kept_keys import Keys
+from inference_provider.workspace.opened import Workspace
+from inference_provider.workspace.signing import SigningKeys
+from inference_provider.workspace.state import State
+from inference_provider.workspace.tokens import (
+    DEFAULT_LIFETIME,
+    IssuedToken,
+    is_pair,
+    issue,
+    new_signing_key,
+)
+
+USUAL_LIFETIME, LONGEST_LIFETIME = timedelta(hours=8), timedelta(days=90)
+"""Of a token of the workspace itself."""
+LONGEST_GIVEN = timedelta(hours=1)
+"""Of an endpoint's token that is given here: who loses a role keeps what was given until then."""
+_SIGNING = "_workspace"
+"""Names the workspace's own keys among the signing keys of endpoints; none of these has a `_`."""
+_REVOKED = "revoked"
+_ID = re.compile(r"[0-9a-f]{32}")
+_ISSUE, _COMMAND = "issue workspace token", "workspace service"
+_LONGEST_NAME = 200
+"""Of a caller's name, as far as it is written down."""
+
+Fetched = Callable[[str], str]
+"""The keys that were last fetched from a URL; empty where there are none."""
+
+
+class NotAllowed(Exception):
+    """The caller may not do this; the text is for the owner, and not for the caller."""
+
+
+class Caller(NamedTuple):
+    """Who asks, as a token proves it."""
+
+    principal: Principal
+    groups: tuple[str, ...]
+    expires: datetime
+    token: str
+    """The id of the token; empty where a provider gave it none."""
+
+    @property
+    def actor(self) -> Actor:
+        """Who records and the journal say it was; a router's log names the holder of a token so."""
+        kind, name = self.principal.kind, self.principal.name
+        text = name if kind == "user" else f"{kind}:{name}"
+        return Actor(user=one_line(text)[:_LONGEST_NAME], command=_COMMAND)
+
+
+class Desk:
+    """What one workspace gives to callers, and by which tokens it knows them."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._state = workspace.state
+        self._records = workspace.ports.records
+        self.id = ResourceId.of_workspace(self._records.workspace)
+
+    # -- tokens of the workspace itself ----------------------------------------------------------
+
+    def issue(
+        self, who: Principal, groups: tuple[str, ...], lifetime: timedelta, actor: Actor
+    ) -> IssuedToken:
+        """Return a token by which the workspace service knows somebody.
+
+        Raises:
+            SpecError: The lifetime is too short or too long.
+            TargetError: The workspace has no service.
+        """
+        credentials.refuse_lifetime(lifetime, LONGEST_LIFETIME, self.id)
+        self._refuse_without_service("make a token of")
+        keys = self._signing() or self._change(lambda: SigningKeys(newer=new_signing_key()))
+        more = {"principal_type": who.kind, "groups": list(groups)}
+        now = self._workspace.clock.now()
+        issued = issue(_check(self.id, keys), keys, who.name, now, lifetime, more=more)
+        why = f"{issued.id} for {who}, until {issued.expires:%Y-%m-%d %H:%M} UTC"
+        self._workspace.note(self.id, actor, _ISSUE, why=one_line(why))
+        return issued
+
+    def revoke(self, token: str, actor: Actor) -> None:
+        """Have one token count no more, from now on.
+
+        Raises:
+            TargetError: None was issued with this id.
+        """
+        issued = (one for one in self._records.journal() if one.action == _ISSUE)
+        if not _ID.fullmatch(token) or not any(one.why.startswith(token) for one in issued):
+            reason = f"none was issued with the id '{one_line(token)[:64]}'"
+            remedy = "`inferctl journal` tells the ids"
+            raise TargetError("revoke", f"a token of workspace '{self.id.name}'", reason, remedy)
+        now = self._workspace.clock.now()
+
+        def edit() -> None:
+            for name, until in self._state.section(_REVOKED, _time).items():
+                if until <= now:
+                    self._records.drop(_REVOKED, name)
+            self._records.put(_REVOKED, token, (now + LONGEST_LIFETIME).isoformat())
+
+        self._workspace.convergence.change(edit, Publish.NEVER)
+        self._workspace.note(self.id, actor, "revoke workspace token", why=token)
+
+    def rotate(self, actor: Actor) -> None:
+        """Replace the key that signs them; the key before counts until the next rotation.
+
+        Raises:
+            TargetError: The workspace has no service.
+        """
+        self._refuse_without_service("rotate the signing key of")
+
+        def fresh() -> SigningKeys:
+            there, key = self._signing(), new_signing_key()
+            return there.rotated(key) if there else SigningKeys(newer=key)
+
+        self._change(fresh)
+        self._workspace.note(self.id, actor, "rotate signing key")
+
+    def _change(self, fresh: Callable[[], SigningKeys]) -> SigningKeys:
+        def edit() -> None:
+            self._state.put_signing(_SIGNING, fresh())
+
+        self._workspace.convergence.change(edit, Publish.NEVER)
+        found = self._signing()
+        assert found is not None
+        return found
+
+    def _signing(self) -> SigningKeys | None:
+        keys = self._state.signing(_SIGNING)
+        return keys if keys and is_pair(keys.newer) else None
+
+    def _refuse_without_service(self, operation: str) -> None:
+        self._workspace.refuse_absent()
+        if not self._state.of_workspace("service"):
+            remedy = "declare `service: {port: 18443}` of it, and apply that"
+            reason = "it has no service that would take one"
+            raise TargetError(operation, str(self.id), reason, remedy)
+
+    # -- who asks ----------------------------------------------------------------------------------
+
+    def caller(self, token: str, fetched: Fetched) -> Caller:
+        """Return whom a token stands for.
+
+        Raises:
+            Unproven: It does not count.
+        """
+        now, issuer = self._workspace.clock.now(), issuer_of(token)
+        keys = self._state.signing(_SIGNING)
+        if keys is not None and issuer == (own := _check(self.id, keys)).issuer:
+            claims = claims_of(token, Takes(own.issuer, (own.audience,), own.jwks), now)
+            return self._known(_by_own(claims), now)
+        if issuer and (check := self.provider()) and issuer == check.issuer:
+            jwks = fetched(check.jwks_uri) if check.jwks_uri else check.jwks
+            takes = Takes(check.issuer, check.audiences, jwks)
+            return _by_provider(claims_of(token, takes, now), check)
+        raise Unproven("of another issuer")
+
+    def provider(self) -> ProviderCheck | None:
+        """Return which tokens of an identity provider count."""
+        return provider_check(self._state.of_workspace("identity_provider"))
+
+    def _known(self, caller: Caller, now: datetime) -> Caller:
+        until = self._state.document(_REVOKED, caller.token, _time) if caller.token else None
+        if until and until > now:
+            raise Unproven("it was revoked")
+        return caller
+
+    def decide(self, caller: Caller, action: str, scope: Scope) -> Decision:
+        """Decide by the role assignments and roles of this moment."""
+        grants = self._grants()
+        return decide(
+            caller.principal,
+            caller.groups,
+            action,
+            scope,
+            assignments=grants.assignments,
+            roles=grants.roles,
+        )
+
+    def _grants(self) -> Grants:
+        space = self._state.own_record()
+        given = self._state.of_kind(Kind.ROLE_ASSIGNMENT)
+        return Grants.of((one.properties for one in given), space.properties if space else {})
+
+    def refuse(self, caller: Caller, action: str, scope: Scope) -> None:
+        """Raise NotAllowed where a caller may not do this."""
+        found = self.decide(caller, action, scope)
+        if not found.allowed:
+            raise NotAllowed(found.reason)
+
+    # -- what is given -----------------------------------------------------------------------------
+
+    def token(
+        self, caller: Caller, endpoint: str, lifetime: timedelta = DEFAULT_LIFETIME
+    ) -> IssuedToken:
+        """Return a token of an endpoint.
+
+        Raises:
+            NotAllowed: By no role of the caller; said before it is looked whether it is there.
+            SpecError: The lifetime is too short or too long.
+            TargetError: It is not there, or takes no tokens of its own.
+        """
+        self.refuse(caller, TOKEN, Scope.endpoint(endpoint))
+        id_ = self._endpoint(endpoint)
+        credentials.refuse_lifetime(lifetime, LONGEST_GIVEN, id_)
+        issued = credentials.token(self._workspace, id_, caller.actor, lifetime)
+        self._workspace.note(id_, caller.actor, "issue token")
+        return issued
+
+    def keys(self, caller: Caller, endpoint: str) -> Keys:
+        """Return both keys of an endpoint; raises as `token` does."""
+        self.refuse(caller, LIST_KEYS, Scope.endpoint(endpoint))
+        id_ = self._endpoint(endpoint)
+        keys = self._state.keys(endpoint)
+        if keys is None:
+            reason = "it has none: it takes tokens, or its keys are gone"
+            raise TargetError("show the keys of", str(id_), reason)
+        self._workspace.note(id_, caller.actor, "read keys")
+        return keys
+
+    def endpoints(self, caller: Caller) -> Iterator[Record]:
+        """Yield the records of the endpoints that a caller may see."""
+        grants = self._grants()
+        may = partial(decide, caller.principal, caller.groups, READ_ENDPOINT)
+        for record in self._state.of_kind(Kind.ENDPOINT, "online"):
+            scope = Scope.endpoint(record.id.name)
+            if may(scope, assignments=grants.assignments, roles=grants.roles).allowed:
+                yield record
+
+    def _endpoint(self, name: str) -> ResourceId:
+        id_ = ResourceId(kind=Kind.ENDPOINT, workspace=self.id.name, name=name)
+        if self._state.record(id_) is None:
+            raise TargetError("find", str(id_), "it is not there")
+        return id_
+
+    def note_refused(self, what: str, why: str, who: str) -> None:
+        """Write down that calls were refused, for some of them together."""
+        actor = Actor(user=one_line(who)[:_LONGEST_NAME], command=_COMMAND)
+        self._workspace.note(self.id, actor, one_line(what), why=one_line(why))
+
+
+def forget_tokens(state: State) -> None:
+    """Have no token of the workspace count any more, as where it has no service."""
+    state.drop_signing(_SIGNING)
+
+
+def _check(workspace: ResourceId, keys: SigningKeys) -> TokenCheck:
+    issuer = f"urn:inference:{workspace.name}"
+    return TokenCheck(issuer=issuer, audience=f"{issuer}:service", jwks=keys.jwks)
+
+
+def _by_own(claims: Any) -> Caller:
+    kind, name = claims.get("principal_type"), claims.get("sub")
+    if kind not in get_args(PrincipalKind) or not isinstance(name, str):
+        raise Unproven("it names nobody")
+    return _caller(Principal(kind, name), claims, claims.get("groups"))
+
+
+def _by_provider(claims: Any, check: ProviderCheck) -> Caller:
+    name = claims.get(check.principal_claim)
+    if not isinstance(name, str) or not name:
+        raise Unproven(f"its {check.principal_claim} names nobody")
+    return _caller(Principal("user", name), claims, claims.get(check.groups_claim))
+
+
+def _caller(principal: Principal, claims: Any, groups: Any) -> Caller:
+    several = groups if isinstance(groups, list) else [groups]  # one may be told as itself
+    members = tuple(one for one in several if isinstance(one, str))
+    expires = datetime.fromtimestamp(claims["exp"], UTC)
+    token = claims.get("jti")
+    return Caller(principal, members, expires, token if isinstance(token, str) else "")
+
+
+def _time(document: bytes) -> datetime:
+    return datetime.fromisoformat(document.decode())
