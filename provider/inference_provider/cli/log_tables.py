@@ -1,27 +1,17 @@
-"""Rows of Azure Monitor's tables of an online endpoint, with its names of the columns.
+"""Which rows of the tables of an endpoint's logs a person asks for."""
 
-`AmlOnlineEndpointTrafficLog`, `…EventLog` and `…ConsoleLog`. A column that nothing here knows is
-left out.
-"""
-
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator
+from typing import Literal
 
 from inference_provider.cli.picked import Picked
 from inference_provider.cli.session import Session
-from inference_provider.observed import ResourceId
-from inference_provider.workspace.logged import CallQuery, LogLine, LogQuery
-from inference_provider.workspace.statuses import Event
+from inference_provider.workspace.log_rows import TYPE, Row, event_row, traffic_row
+from inference_provider.workspace.logged import CallQuery, LogQuery
 
 Table = Literal["traffic", "events", "console"]
-Row = dict[str, Any]
 
 _SEARCHED = 10_000
 """Newest calls that are searched for a pattern."""
-_MODEL_ERROR = 424
-_TYPE = "Type"
-"""Of each row: its table."""
-_NONE = (None, "", "-")
 
 
 def rows(
@@ -45,7 +35,7 @@ def rows(
 def _takes(picked: Picked, row: Row) -> bool:
     if picked.pattern is None:
         return True
-    values = (str(value) for name, value in row.items() if name != _TYPE)
+    values = (str(value) for name, value in row.items() if name != TYPE)
     return any(map(picked.pattern.search, values))
 
 
@@ -71,68 +61,3 @@ def _events(
         fresh = query.since is None or event.time >= query.since
         if fresh and event.is_of(of) and query.wants(event.instance):
             yield event_row(workspace, event)
-
-
-def traffic_row(workspace: str, call: Mapping[str, Any]) -> Row:
-    """Return a call of a router's access log as a row."""
-    reached = call.get("upstream") not in _NONE
-    status = _models_own(call) or (call.get("status") if reached else None)
-    known = {
-        "TimeGenerated": call.get("ts"),
-        "AzureMLWorkspaceName": workspace,
-        "EndpointName": call.get("endpoint"),
-        "DeploymentName": call.get("deployment"),
-        "Method": call.get("method"),
-        "Path": call.get("path"),
-        "ResponseCode": call.get("status"),
-        "ResponseCodeReason": call.get("details"),
-        "ModelStatusCode": status,
-        "RequestPayloadSize": call.get("bytes_in"),
-        "ResponsePayloadSize": call.get("bytes_out"),
-        "TotalDurationMs": call.get("ms"),
-        "IdentityData": call.get("identity"),
-        "XRequestId": call.get("request_id"),
-        "XMSClientRequestId": call.get("client_request_id"),
-    }
-    return _row("AmlOnlineEndpointTrafficLog", known)
-
-
-def _models_own(call: Mapping[str, Any]) -> int | None:
-    """Return what a model answered in place of 424; in any other answer it wrote that itself."""
-    said = str(call.get("model_status"))
-    if call.get("status") == _MODEL_ERROR and said.isascii() and said.isdigit():
-        return int(said)
-    return None
-
-
-def event_row(workspace: str, event: Event) -> Row:
-    """Return an event as a row; one of the router has no deployment."""
-    endpoint, _, deployment = event.deployment.partition("/")
-    known = {
-        "TimeGenerated": event.time.isoformat(timespec="milliseconds"),
-        "AzureMLWorkspaceName": workspace,
-        "EndpointName": endpoint,
-        "DeploymentName": deployment,
-        "InstanceId": event.instance,
-        "Name": event.name,
-        "Message": event.message,
-    }
-    return _row("AmlOnlineEndpointEventLog", known)
-
-
-def console_row(deployment: ResourceId, line: LogLine, container: str = "") -> Row:
-    """Return a line that an instance has printed as a row."""
-    endpoint, _, name = deployment.name.partition("/")
-    known = {
-        "TimeGenerated": line.time.isoformat(timespec="milliseconds") if line.time else None,
-        "AzureMLWorkspaceName": deployment.workspace,
-        "EndpointName": endpoint,
-        "DeploymentName": name,
-        "InstanceId": line.instance,
-        "ContainerName": container or "inference-server",
-    }
-    return {**_row("AmlOnlineEndpointConsoleLog", known), "Message": line.text}
-
-
-def _row(table: str, known: Mapping[str, Any]) -> Row:
-    return {_TYPE: table, **{name: one for name, one in known.items() if one not in _NONE}}

@@ -14,6 +14,7 @@ from inference_provider.cli.spans import beginning
 from inference_provider.errors import Fault, SpecError
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.printable import coloured
+from inference_provider.workspace.log_rows import console_row
 from inference_provider.workspace.logged import Container, LogLine, LogQuery
 
 
@@ -96,7 +97,7 @@ def _told(
     as_json: bool,
 ) -> str:
     if table:
-        return strict_json.write(log_tables.console_row(deployment, line, container), None)
+        return strict_json.write(console_row(deployment, line, container), None)
     if as_json:
         time = {"time": line.time.isoformat(timespec="milliseconds")} if line.time else {}
         return strict_json.write({"instance": line.instance, "line": line.text, **time}, None)
