@@ -50,6 +50,17 @@ def test_nothing_is_remembered_of_a_folder_that_is_empty(tmp_path: Path):
 
 
 @pytest.mark.parametrize("file", ["cds/cds.json", "lds/lds.json", "rds/rds.json", "rtds/rtds.json"])
+def test_a_file_that_was_edited_and_says_its_version_still_is_not_believed(
+    tmp_path: Path, written: RouterTable, file: str
+):
+    text = (tmp_path / file).read_text()
+    (tmp_path / file).write_text(text.replace('"resources": [', '"resources": [ '))
+    assert remembered(tmp_path) is None
+    (tmp_path / file).write_text(text)
+    assert remembered(tmp_path) == written
+
+
+@pytest.mark.parametrize("file", ["cds/cds.json", "lds/lds.json", "rds/rds.json", "rtds/rtds.json"])
 @pytest.mark.parametrize("text", [None, "", '{"version_info": "another", "resources": []}'])
 def test_a_table_of_other_files_than_these_is_not_believed(
     tmp_path: Path, written: RouterTable, file: str, text: str | None

@@ -177,6 +177,16 @@ def version_of(text: str) -> str:
     return head[3] if head[1:2] == ["version_info"] and len(head) > 4 else ""
 
 
+def version_of_whole(text: str) -> str:
+    """Return the version of one of our files, given all of it.
+
+    Empty where it says another than its content has: somebody else has changed it.
+    """
+    version = version_of(text)
+    resources = text[len(_before(version)) : -1]
+    return version if text == _versioned(resources) else ""
+
+
 def clusters_in(text: str) -> dict[str, str]:
     """Return the JSON of each cluster in a file of clusters, by name; empty for a damaged file.
 
@@ -249,7 +259,11 @@ def _action_text(endpoint: EndpointEntry) -> str:
 def _versioned(resources: str) -> str:
     """Return one file's text; `version_info` is a hash of the resources, which are JSON."""
     version = hashlib.sha256(resources.encode()).hexdigest()[:16]
-    return f'{{"version_info": "{version}", "resources": {resources}}}'
+    return f"{_before(version)}{resources}}}"
+
+
+def _before(version: str) -> str:
+    return f'{{"version_info": "{version}", "resources": '
 
 
 def _without_type(whole: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,12 @@ from inference_provider.errors import InferenceError
 from inference_provider.observed import Frozen
 from inference_provider.router.endpoint_texts import EndpointTexts
 from inference_provider.router.form import form
-from inference_provider.router.render import FILES, WHERE_NEEDED, version_of
+from inference_provider.router.render import (
+    FILES,
+    WHERE_NEEDED,
+    version_of,
+    version_of_whole,
+)
 from inference_provider.router.table import KEYS_IN_CLEAR, EndpointEntry, RouterTable
 from inference_provider.targets.private_file import write_private
 
@@ -47,13 +52,16 @@ class TableFile:
         return self._last[1]
 
     def in_force(self) -> Remembered | None:
-        """Return what is remembered if the router's files still have its versions, else None."""
+        """Return what is remembered if the router's files still are those, else None.
+
+        A file that was edited in its middle has the version of before, and is not.
+        """
         found = self.last()
         if found is None:
             return None
         stamps = self._stamps(TABLE, *FILES, *WHERE_NEEDED)
         if self._trusted is None or self._trusted[0] != stamps:
-            self._trusted = stamps, found.versions == self._versions()
+            self._trusted = stamps, found.versions == self._versions_of_whole()
         return found if self._trusted[1] else None
 
     def remember(self, table: RouterTable) -> None:
@@ -91,8 +99,14 @@ class TableFile:
             return None
 
     def _versions(self) -> dict[str, str]:
-        there = [name for name in WHERE_NEEDED if (self._folder / name).exists()]
-        return {name: version_of(_head(self._folder / name)) for name in (*FILES, *there)}
+        there = self._there()
+        return {name: version_of(_text(self._folder / name, _HEAD_LENGTH)) for name in there}
+
+    def _versions_of_whole(self) -> dict[str, str]:
+        return {name: version_of_whole(_text(self._folder / name)) for name in self._there()}
+
+    def _there(self) -> list[str]:
+        return [*FILES, *(name for name in WHERE_NEEDED if (self._folder / name).exists())]
 
     def _stamps(self, *names: str) -> _Stamps:
         """Return what changes when somebody else writes a file; cheaper than reading it."""
@@ -111,9 +125,9 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return found.st_ino, found.st_mtime_ns
 
 
-def _head(path: Path) -> str:
+def _text(path: Path, characters: int = -1) -> str:
     try:
         with path.open(errors="replace") as file:
-            return file.read(_HEAD_LENGTH)
+            return file.read(characters)
     except FileNotFoundError:
         return ""
