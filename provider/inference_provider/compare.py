@@ -54,10 +54,9 @@ def show(value: Any) -> str:
     value = masked(value)
     if value is None:
         return "(none)"
-    if isinstance(value, str) and value.startswith("-----BEGIN "):  # a certificate
-        return f"PEM {short_hash(value)}"
     if isinstance(value, str):
-        return value[:12] if _is_digest(value) else one_line(with_short_digest(value))
+        text = _text(value)
+        return text if text == text.strip() != "" else f"'{text}'"
     if isinstance(value, Mapping):
         told = (f"{one_line(key)}: {_inner(item)}" for key, item in value.items() if _is_set(item))
         return f"{{{', '.join(told)}}}"
@@ -68,10 +67,18 @@ def show(value: Any) -> str:
 
 def _inner(value: Any) -> str:
     """Format what is inside a list or a block; in quotes where it could be taken for two."""
-    text = show(value)
-    if not isinstance(value, str) or text == HIDDEN:
+    if not isinstance(value, str):
+        return show(value)
+    text = _text(masked(value))
+    if text == HIDDEN:
         return text
-    return repr(text) if not text or any(sign in text for sign in _SIGNS) else text
+    return repr(text) if not text or any(sign in text for sign in _SIGNS) else show(value)
+
+
+def _text(value: str) -> str:
+    if value.startswith("-----BEGIN "):  # a certificate
+        return f"PEM {short_hash(value)}"
+    return value[:12] if _is_digest(value) else one_line(with_short_digest(value))
 
 
 def _is_set(value: Any) -> bool:

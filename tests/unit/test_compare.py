@@ -140,3 +140,11 @@ def test_texts_of_a_list_that_could_be_taken_for_others_are_in_quotes():
     assert show(["a, b", "c", "", "it's", 1, {"x": "y: z", "n": None}]) == (
         "['a, b', c, '', \"it's\", 1, {x: 'y: z'}]"
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("", "''"), (" ", "' '"), ("a ", "'a '"), ("a b", "a b"), ("\n ", "'\\n '")],
+)
+def test_a_text_of_which_nothing_or_no_end_could_be_seen_is_in_quotes(value, shown):
+    assert show(value) == shown
