@@ -34,6 +34,7 @@ Capability = Literal[
     "instance_types",
     "kinds",
     "liveness_probes",
+    "logs",
     "metrics",
     "model_types",
     "outbound_rules",
@@ -74,6 +75,7 @@ _PLAIN: Mapping[Capability, Answer] = {
     "instance_types": Answer("not supported yet", "name resources instead"),
     "kinds": Answer("{asked} is not supported yet", "leave it out"),
     "liveness_probes": Answer("not supported yet", "leave it out"),
+    "logs": Answer("not supported yet", "leave it out"),
     "metrics": Answer("not supported yet", "leave it out"),
     "model_types": Answer("'{asked}' is not supported yet", "use {supported}"),
     "queue_wait": Answer("not supported yet", "set request_timeout_ms alone"),
@@ -189,6 +191,8 @@ class TargetCapabilities(Frozen):
     """Whether something watches a split on its way, and moves it."""
     source_ranges: bool = False
     """Whether a router sees the address of who calls it, and so can refuse some."""
+    logs: bool = False
+    """Whether logs are sent somewhere."""
     metrics: bool = False
     """Whether what is measured is served, or sent somewhere."""
     service: bool = False

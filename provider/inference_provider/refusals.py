@@ -32,6 +32,7 @@ _OTHER_IMAGE = "use another image, or load it on the host"
 _ENCRYPT = "add tls: {generate: true}, or set allow_plain_http: true"
 _OF_WORKSPACES: Mapping[str, Capability] = {
     "metrics": "metrics",
+    "logs": "logs",
     "service": "service",
     "engine_socket": "engine_socket",
     "tls": "tls",

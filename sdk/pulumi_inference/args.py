@@ -63,6 +63,13 @@ class ServiceArgs(TypedDict, total=False):
     """Address; `127.0.0.1` when left out. Any but loopback needs `tls` of the workspace."""
 
 
+class LogsArgs(TypedDict, total=False):
+    """Where the logs of a workspace go."""
+
+    otlp_endpoint: Input[str]
+    """URL of an OpenTelemetry collector."""
+
+
 class QuotaArgs(TypedDict, total=False):
     """What all deployments of a workspace may use together."""
 

@@ -13,6 +13,7 @@ from inference_provider.dynamic.workspace import WorkspaceProvider
 from pulumi_inference.args import (
     ClusterSettingsArgs,
     InstanceTypeArgs,
+    LogsArgs,
     MetricsArgs,
     QuotaArgs,
     ServiceArgs,
@@ -65,6 +66,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
             out.
         metrics: Where what is measured of its endpoints and deployments goes.
         service: Where the workspace service gives tokens to callers; nowhere when left out.
+        logs: Where its logs go: calls, events of instances, and what these print.
         cluster: What only a cluster has: storage of content, service and replicas of the router.
         instance_types: What an `instance_type` of a deployment means, by name; common sizes of
             Azure are known already.
@@ -111,6 +113,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         secret_store: SecretStoreInput | None = None,
         metrics: Input[MetricsArgs] | None = None,
         service: Input[ServiceArgs] | None = None,
+        logs: Input[LogsArgs] | None = None,
         cluster: Input[ClusterSettingsArgs] | None = None,
         instance_types: Input[Mapping[str, Input[InstanceTypeArgs]]] | None = None,
         quota: Input[QuotaArgs] | None = None,
@@ -142,6 +145,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
             "secret_store": secret_store,
             "metrics": metrics,
             "service": service,
+            "logs": logs,
             "cluster": cluster,
             "instance_types": instance_types,
             "quota": quota,

@@ -205,6 +205,10 @@ class Load:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End it, with all answers counted."""
         self._stop.set()
         for thread in self._threads:
             thread.join()

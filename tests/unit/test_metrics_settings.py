@@ -17,7 +17,11 @@ from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.targets.docker.capabilities import docker_capabilities
 from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
-from inference_provider.targets.local.capabilities import local_capabilities, metrics_faults
+from inference_provider.targets.local.capabilities import (
+    local_capabilities,
+    metrics_faults,
+    sending_faults,
+)
 from inference_provider.targets.local.service_status import is_needed, metrics_of
 from inference_provider.targets.memory import MemoryTarget
 
@@ -88,8 +92,8 @@ def test_one_port_for_the_router_and_for_metrics_is_refused():
 
 def test_a_collector_is_refused_where_the_package_that_sends_to_it_is_missing():
     wanted = space(otlp_endpoint="http://127.0.0.1:4318")
-    assert list(metrics_faults(wanted)) == []
-    (fault,) = metrics_faults(wanted, is_installed=lambda _module: False)
+    assert list(sending_faults(wanted)) == []
+    (fault,) = sending_faults(wanted, is_installed=lambda _module: False)
     assert str(fault) == (
         "metrics.otlp_endpoint: the package that sends metrics by OTLP is not installed; install"
         " `pulumi-inference[otlp]`, or leave it out"

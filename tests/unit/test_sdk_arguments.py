@@ -27,6 +27,7 @@ from inference_provider.spec.endpoint import EndpointProperties
 from inference_provider.spec.identity_provider import IdentityProvider
 from inference_provider.spec.instance_type import InstanceType
 from inference_provider.spec.kinds import ROWS
+from inference_provider.spec.logs import LogSettings
 from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.spec.outbound import OutboundRule
 from inference_provider.spec.request_limits import RequestLimits
@@ -45,6 +46,7 @@ NESTED: dict[type, type[BaseModel]] = {
     args.LocalPlaceArgs: LocalPlace,
     args.DockerPlaceArgs: DockerPlace,
     args.KubernetesPlaceArgs: KubernetesPlace,
+    args.LogsArgs: LogSettings,
     args.MetricsArgs: MetricsSettings,
     args.ServiceArgs: ServiceSettings,
     args.QuotaArgs: Quota,

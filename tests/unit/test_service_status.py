@@ -17,7 +17,8 @@ def said(**metrics: Any) -> str:
     runs = ProcessState(name=SERVICE, state="RUNNING", pid=os.getpid())
     supervisor: Any = SimpleNamespace(processes=lambda: {SERVICE: runs})
     folders: Any = SimpleNamespace(log_path=lambda program, _name: program)
-    state: Any = SimpleNamespace(rules=dict, of_workspace=lambda _: metrics, section=lambda *_: {})
+    declared = {"metrics": metrics}
+    state: Any = SimpleNamespace(rules=dict, of_workspace=declared.get, section=lambda *_: {})
     return said_of_service(supervisor, folders, state)["beside"]
 
 

@@ -21,6 +21,7 @@ from inference_provider.service.autoscaler import AT_ONCE, Autoscaler, Samples
 from inference_provider.service.canaries import Canaries, watch
 from inference_provider.service.decisions import FILE_BYTES, Decisions
 from inference_provider.service.faults import Faults
+from inference_provider.service.log_export import LogExport
 from inference_provider.service.looking import look
 from inference_provider.service.metering import Metering
 from inference_provider.workspace.engine import Engine
@@ -88,6 +89,7 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
     nothing that its end could lose.
     """
     # a container has nothing of it
+    from inference_provider.targets.local.log_sources import log_sources  # noqa: PLC0415
     from inference_provider.targets.local.service_process import is_the_service  # noqa: PLC0415
     from inference_provider.targets.local.target import LocalTarget  # noqa: PLC0415
 
@@ -105,11 +107,13 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
     files = (folders.decisions, folders.rule_faults)
     actor = current_actor("autoscaler")
     metering = Metering(target.meter(workspace), router.metrics, workspace)
+    logs = LogExport(lambda: log_sources(folders), router.logs, folders.sent_logs, workspace)
     counts, mover = target.local.counts(workspace), current_actor("rollout")
     canaries = Canaries(target, workspace, counts, actor=mover)
 
     def begin() -> None:
         metering.run()
+        logs.run()
         watch(canaries)
 
     return _Place(target, workspace, samples, actor, *files, look_on=look_on, begin=begin)

@@ -3,11 +3,8 @@
 Its packages are an extra, so import this where they are needed.
 """
 
-import ipaddress
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import partial
-from urllib.parse import urlsplit
 
 import requests
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -19,6 +16,7 @@ from opentelemetry.sdk.resources import Resource
 
 from inference_provider.metrics.catalogue import CATALOGUE, Metric
 from inference_provider.metrics.series import Series
+from inference_provider.service.collector_url import is_this_machine, with_path
 
 EVERY_S = 15.0
 _PATH = "/v1/metrics"
@@ -37,8 +35,8 @@ class Export:
     ) -> None:
         self.url = url
         session = requests.Session()
-        session.trust_env = not _is_this_machine(url)  # no proxy leads back to here
-        exporter = OTLPMetricExporter(_with_path(url), timeout=_TIMEOUT_S, session=session)
+        session.trust_env = not is_this_machine(url)  # no proxy leads back to here
+        exporter = OTLPMetricExporter(with_path(url, _PATH), timeout=_TIMEOUT_S, session=session)
         reader = PeriodicExportingMetricReader(exporter, export_interval_millis=1000 * every_s)
         resource = Resource({"service.name": "inference", "service.instance.id": workspace})
         # the library writes the name of an instrument in small letters, and that of a view as it is
@@ -59,14 +57,3 @@ def _observed(
     for one in known():
         if one.metric.name == metric.name:
             yield Observation(one.value, dict(zip(metric.dimensions, one.labels, strict=True)))
-
-
-def _with_path(url: str) -> str:
-    return url if urlsplit(url).path.strip("/") else url.rstrip("/") + _PATH
-
-
-def _is_this_machine(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"

@@ -21,6 +21,7 @@ from inference_provider.spec.base import (
 from inference_provider.spec.cluster import ClusterSettings
 from inference_provider.spec.identity_provider import IdentityProvider
 from inference_provider.spec.instance_type import InstanceType, TypeName
+from inference_provider.spec.logs import LogSettings
 from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.spec.outbound import OutboundRule
 from inference_provider.spec.reference import ImageName
@@ -125,6 +126,9 @@ class WorkspaceSpec(SpecModel):
     service: Annotated[ServiceSettings | None, SECURITY] = None
     """Where the workspace service gives tokens to callers that its roles let have them:
     `{port: 18443}`; nowhere when left out."""
+    logs: Annotated[LogSettings | None, CAPACITY] = None
+    """Where logs go: `{otlp_endpoint: "http://127.0.0.1:4318"}`. `inferctl logs` needs none
+    of it."""
     cluster: Annotated[ClusterSettings, CAPACITY] = ClusterSettings()
     """What only a cluster has: storage of content, service and replicas of the router."""
     instance_types: Annotated[dict[TypeName, InstanceType], CAPACITY] = {}

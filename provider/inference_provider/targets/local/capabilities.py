@@ -57,6 +57,7 @@ def local_capabilities(
         yield from provider_faults(spec)
         yield from metrics_faults(spec)
         yield from service_faults(spec)
+        yield from sending_faults(spec)
         if spec.egress == "disabled":
             yield from not_enforced("egress", spec)
 
@@ -95,6 +96,7 @@ def local_capabilities(
         liveness_probes=True,
         outbound_rules=True,
         tls=True,
+        logs=True,
         metrics=True,
         source_ranges=True,
         workspace_faults=workspace_faults,
@@ -111,10 +113,8 @@ def _is_installed(module: str) -> bool:
     return False
 
 
-def metrics_faults(
-    spec: WorkspaceSpec, is_installed: Callable[[str], bool] = _is_installed
-) -> Iterator[Fault]:
-    """Yield why metrics could not be served on this machine, or be sent."""
+def metrics_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
+    """Yield why metrics could not be served on this machine."""
     port = spec.metrics.port if spec.metrics else None
     if port and port == spec.router_port:
         yield Fault("metrics.port", f"{port} is the router_port too", "use another")
@@ -123,10 +123,17 @@ def metrics_faults(
         yield Fault(
             "metrics.port", f"{port} cannot be listened on: {fault.strerror}", "use another"
         )
-    if spec.metrics and spec.metrics.otlp_endpoint and not is_installed(_OTLP):
-        reason = "the package that sends metrics by OTLP is not installed"
-        remedy = "install `pulumi-inference[otlp]`, or leave it out"
-        yield Fault("metrics.otlp_endpoint", reason, remedy)
+
+
+def sending_faults(
+    spec: WorkspaceSpec, is_installed: Callable[[str], bool] = _is_installed
+) -> Iterator[Fault]:
+    """Yield why nothing could be sent to an OpenTelemetry collector."""
+    for field, settings in {"metrics": spec.metrics, "logs": spec.logs}.items():
+        if settings and settings.otlp_endpoint and not is_installed(_OTLP):
+            reason = f"the package that sends {field} by OTLP is not installed"
+            remedy = "install `pulumi-inference[otlp]`, or leave it out"
+            yield Fault(f"{field}.otlp_endpoint", reason, remedy)
 
 
 def service_faults(spec: WorkspaceSpec) -> Iterator[Fault]:

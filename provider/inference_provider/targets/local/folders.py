@@ -37,6 +37,8 @@ class Folders:
         """What the autoscaler has decided; the file before it has `.1` behind its name."""
         self.rule_faults = self.decisions.parent / "faults.json"
         """Why rules are not kept now."""
+        self.sent_logs = self.decisions.parent / "sent_logs.json"
+        """How far logs have been sent."""
 
     @property
     def exists(self) -> bool:

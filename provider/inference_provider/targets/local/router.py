@@ -23,6 +23,7 @@ from inference_provider.router.table import (
     RouterTable,
     longest_request_s,
 )
+from inference_provider.spec.logs import LogSettings
 from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.targets.envoy.connections import refuses
 from inference_provider.targets.envoy.delivery import Delivery
@@ -60,6 +61,7 @@ from inference_provider.targets.local.machine import (
 from inference_provider.targets.local.service_process import SERVICE, settle_service
 from inference_provider.targets.local.service_status import (
     is_needed,
+    logs_of,
     metrics_of,
     said_of_service,
 )
@@ -117,6 +119,10 @@ class LocalRouter:
     def metrics(self) -> MetricsSettings | None:
         """Return where what is measured goes; None where it goes nowhere."""
         return metrics_of(self._state)
+
+    def logs(self) -> LogSettings | None:
+        """Return where logs go; None where they go nowhere."""
+        return logs_of(self._state)
 
     def _in_force(self) -> tuple[EndpointEntry, ...]:
         known = self.envoy.in_force()

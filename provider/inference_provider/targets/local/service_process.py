@@ -1,6 +1,6 @@
 """The workspace service of this machine, under the workspace's supervisord.
 
-It runs while an autoscale rule is on, a split is on its way, or metrics are declared to go
+It runs while an autoscale rule is on, a split is on its way, or metrics or logs are declared to go
 somewhere. When it ends, counts and splits stay as they are.
 """
 

@@ -1,0 +1,244 @@
+"""Reads the logs of a workspace again and again, and sends what is new where it declares it to go.
+
+The files are the buffer: what a collector does not take is read again, as long as it is there. Each
+line is sent at least once: twice where this process is killed between the answer and its note.
+"""
+
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from inference_provider.errors import InferenceError
+from inference_provider.spec.logs import LogSettings
+from inference_provider.targets.log_tail import LONGEST_BYTES, Position, Source, new_lines
+from inference_provider.targets.private_file import write_private
+from inference_provider.targets.sent_logs import SentLogs, read
+from inference_provider.workspace.log_rows import TYPE, Row
+
+if TYPE_CHECKING:
+    from inference_provider.service.otlp_logs import Collector, Record
+
+PERIOD_S = 1.0
+_LONGEST_PAUSE_S = 60.0
+_BATCH_BYTES = 512 * 1024
+_BATCH_LINES = 2000
+_OF_ONE_BYTES = 2 * LONGEST_BYTES
+"""Of one log at once, so that one which grows fast holds up no other."""
+_LOOKS_UNTIL_GONE = 3
+"""A log may be missed in the moment in which it is set aside."""
+
+
+class _Batch(NamedTuple):
+    records: "list[Record]"
+    positions: dict[str, Position]
+    left: dict[str, int]
+    """Bytes behind it of each log."""
+    lost: int
+    is_full: bool = False
+    """Whether there is more to read at once."""
+
+
+class LogExport:
+    """Sends logs, where that is declared; a thread of its own, which holds up nothing else.
+
+    Args:
+        sources: Returns the logs that are there.
+        settings: Returns what the workspace declares now; None for nothing.
+        book: Where it is written down how far they were sent.
+        workspace: Its name.
+    """
+
+    def __init__(
+        self,
+        sources: Callable[[], Iterable[Source]],
+        settings: Callable[[], LogSettings | None],
+        book: Path,
+        workspace: str,
+    ) -> None:
+        self._sources, self._settings = sources, settings
+        self._book, self._workspace = book, workspace
+        self._sent = SentLogs()
+        with suppress(OSError):
+            self._sent = read(book.read_bytes())
+        self._written = self._sent
+        self._collector: Collector | None = None
+        self._url = ""
+        self._most_lines = _BATCH_LINES
+        self._pause_s = 0.0
+        self._turn = 0
+        self._left: dict[str, int] = {}
+        self._missed: Counter[str] = Counter()
+        self._said: dict[str, str] = {}
+        """What is wrong, by what is concerned."""
+
+    def run(self) -> None:
+        """Look for ever, in a thread of its own that ends with the process."""
+        threading.Thread(target=self._run, name="logs", daemon=True).start()
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while True:
+            pause.wait(self.look())
+
+    def look(self) -> float:
+        """Send what is new, as far as it is one batch; return the pause until the next look, in s.
+
+        What is wrong is said in the log of the process, when it is not what was said last.
+        """
+        began_s = time.monotonic()
+        try:
+            settings = self._settings()
+            url = (settings.otlp_endpoint or "") if settings else ""
+            self._open(url)
+            is_more = self._send() if url else False
+            self._save()
+        except Exception as fault:  # noqa: BLE001 - a thread that ends would send nothing more
+            is_more = False
+            said = str(fault) if isinstance(fault, (InferenceError, OSError)) else repr(fault)
+            self._say("reading", f"logs are not sent: {said}")
+        else:
+            self._said.pop("reading", None)
+        took_s = time.monotonic() - began_s  # half of a core at the most
+        return max(self._pause_s, took_s if is_more else PERIOD_S)
+
+    def _open(self, url: str) -> None:
+        if url == self._url:
+            return
+        if self._collector:
+            self._collector.close()
+        self._collector, self._url, self._pause_s = None, url, 0.0
+        if url:
+            from inference_provider.service.otlp_logs import Collector  # noqa: PLC0415 - an extra
+
+            self._collector = Collector(url, self._workspace)
+        else:
+            self._sent = self._sent.model_copy(update={"fault": "", "since": None})
+
+    def _send(self) -> bool:
+        """Send one batch; return whether there is more at once."""
+        sources = {one.name: one for one in self._sources()}
+        self._forget(sources)
+        batch = self._batch([*sources.values()])
+        if not batch.records:
+            self._settle(batch)
+            return False
+        assert self._collector
+        from inference_provider.service.otlp_logs import Verdict  # noqa: PLC0415 - as above
+
+        answer = self._collector.send(batch.records)
+        if answer.verdict is Verdict.TAKEN:
+            self._settle(batch, answer.rejected)
+            return batch.is_full
+        if answer.verdict is Verdict.CONTENT and len(batch.records) > 1:
+            self._most_lines = len(batch.records) // 2  # until it is known which one it is
+            return True
+        if answer.verdict is Verdict.CONTENT:
+            self._pass_over(batch)
+        self._wait(answer.fault)
+        return False
+
+    def _batch(self, sources: Sequence[Source]) -> _Batch:
+        from inference_provider.service.otlp_logs import Record  # noqa: PLC0415 - as above
+
+        self._turn += 1
+        start = self._turn % len(sources) if sources else 0
+        found = _Batch([], {}, {}, 0)
+        left_bytes, left_lines = _BATCH_BYTES, self._most_lines
+        for one in (*sources[start:], *sources[:start]):
+            if left_bytes <= LONGEST_BYTES or left_lines <= 0:
+                found = found._replace(is_full=True)
+                break
+            known = self._sent.positions.get(one.name)
+            tail = new_lines(one.paths, known, min(left_bytes, _OF_ONE_BYTES), left_lines)
+            if tail.lost:
+                found = found._replace(lost=found.lost + 1)
+                found.records.append(Record(_told_lost(one.name), f"lost {one.name} {time.time()}"))
+            found.records.extend(Record(one.row(line), line.uid) for line in tail.lines)
+            used = sum(len(line.text) + 1 for line in tail.lines)
+            left_bytes, left_lines = left_bytes - used, left_lines - len(tail.lines)
+            found.left[one.name] = tail.left
+            # what is left of a log that was not read to its end may be a line that has none yet
+            is_cut = used > _OF_ONE_BYTES - LONGEST_BYTES or left_lines <= 0
+            found = found._replace(is_full=found.is_full or is_cut)
+            self._left[one.name] = tail.left + used
+            if tail.position:
+                found.positions[one.name] = tail.position
+        return found
+
+    def _settle(self, batch: _Batch, rejected: int = 0) -> None:
+        """Note that a batch is done with."""
+        if batch.records:
+            self._most_lines = min(_BATCH_LINES, self._most_lines * 2)
+            self._pause_s = 0.0
+            self._said.pop("sending", None)
+            calm = {"fault": "", "since": None, "rejected": self._sent.rejected + rejected}
+            self._sent = self._sent.model_copy(update=calm)
+        self._pass_over(batch, 0)
+
+    def _pass_over(self, batch: _Batch, refused: int = 1) -> None:
+        """Go on behind a batch."""
+        moved = {
+            "positions": {**self._sent.positions, **batch.positions},
+            "rejected": self._sent.rejected + refused,
+        }
+        self._sent = self._sent.model_copy(update=moved)
+        self._left.update(batch.left)
+        self._count_lost(batch.lost)
+
+    def _forget(self, sources: Mapping[str, Source]) -> None:
+        """Drop the positions of logs that are gone for good; count those that had lines left."""
+        gone = []
+        for name in (self._sent.positions.keys() | self._left.keys()) - sources.keys():
+            self._missed[name] += 1
+            if self._missed[name] >= _LOOKS_UNTIL_GONE:
+                gone.append(name)
+        for name in self._missed.keys() & sources.keys():
+            del self._missed[name]
+        if gone:
+            kept = {n: one for n, one in self._sent.positions.items() if n not in gone}
+            self._sent = self._sent.model_copy(update={"positions": kept})
+            self._count_lost(sum(self._left.pop(name, 0) > 0 for name in gone))
+            for name in gone:
+                del self._missed[name]
+
+    def _count_lost(self, times: int) -> None:
+        if times:
+            self._sent = self._sent.having_lost(times, datetime.now(UTC))
+            self._said.pop("losing", None)  # each time is told
+            self._say("losing", f"lines of {times} logs were gone before they could be sent")
+
+    def _wait(self, fault: str) -> None:
+        self._pause_s = min(max(PERIOD_S, 2 * self._pause_s), _LONGEST_PAUSE_S)
+        self._sent = self._sent.failing(fault, datetime.now(UTC))
+        self._say("sending", f"logs do not go to {self._url}: {fault}")
+
+    def _save(self) -> None:
+        if self._sent == self._written:
+            return
+        try:
+            write_private(self._book, self._sent.model_dump_json())
+        except InferenceError as fault:  # a full disk
+            why = "since it cannot be noted how far they were sent"
+            self._say("noting", f"logs are sent again after a restart, {why}: {fault}")
+        else:
+            self._written = self._sent
+            self._said.pop("noting", None)
+
+    def _say(self, of: str, said: str) -> None:
+        if self._said.get(of) != said:
+            print(said, file=sys.stderr, flush=True)  # noqa: T201 - the log of the process
+        self._said[of] = said
+
+
+def _told_lost(name: str) -> Row:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    message = (
+        f"Lines of {name} may be missing before this: its files were gone before they were sent"
+    )
+    return {TYPE: "LinesLost", "TimeGenerated": now, "Name": "LinesLost", "Message": message}

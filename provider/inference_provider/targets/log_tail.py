@@ -1,0 +1,159 @@
+"""Logs that are written and set aside -> their new lines, from a kept position on.
+
+A file is known by its number and its beginning, so it is found again under whatever name it was set
+aside.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from inference_provider.observed import Frozen
+
+_HEAD_BYTES = 256
+LONGEST_BYTES = 64 * 1024
+"""A longer line comes in pieces, so that one that never ends is not waited for."""
+
+
+class Position(Frozen):
+    """Up to where a log has been read."""
+
+    inode: int
+    offset: int
+    head: str
+    """Digest of the file's first bytes before the offset: a number of a file is used again."""
+
+
+class Line(NamedTuple):
+    """A line of a log, without its end."""
+
+    text: bytes
+    part: Path
+    """The file that it was in."""
+    end: int
+    """Its end in that file."""
+    uid: str
+    """The same whenever it is read."""
+
+
+class Source(NamedTuple):
+    """One log."""
+
+    name: str
+    """In its workspace's folder."""
+    paths: Sequence[Path]
+    """Where its files may be, the newest first."""
+    row: Callable[[Line], dict[str, Any]]
+    """Returns what a line is, by the names of columns."""
+
+
+class Tail(NamedTuple):
+    """What is new in a log."""
+
+    lines: list[Line]
+    position: Position | None
+    """Up to these lines; None where there is no file."""
+    left: int
+    """Bytes after them."""
+    lost: bool
+    """Whether what the last position was in is gone: unread lines may have been."""
+
+
+class _Part(NamedTuple):
+    path: Path
+    file: BinaryIO
+    inode: int
+    size: int
+    head: bytes
+
+    def position(self, offset: int) -> Position:
+        return Position(inode=self.inode, offset=offset, head=_digest(self.head[:offset]))
+
+    def has(self, known: Position) -> bool:
+        same = self.inode == known.inode and self.size >= known.offset
+        return same and self.position(known.offset) == known
+
+
+def new_lines(
+    paths: Sequence[Path], known: Position | None, most_bytes: int, most_lines: int
+) -> Tail:
+    """Return the lines of a log after a position, in the order in which they were written.
+
+    Args:
+        paths: Where its files may be, the newest first.
+        known: Up to where it was read; None begins with the oldest line that is there.
+        most_bytes: Bytes that are read at once, more than LONGEST_BYTES.
+        most_lines: Lines that are returned at once, at least 1.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    with ExitStack() as opened:
+        parts = _opened(paths, opened)
+        place = next((i for i, one in enumerate(parts) if known and one.has(known)), None)
+        lost = known is not None and place is None
+        offset = known.offset if known and place is not None else 0
+        found = _read(parts[place or 0 :], offset, most_bytes, most_lines)
+        return found._replace(lost=lost)
+
+
+def _opened(paths: Sequence[Path], opened: ExitStack) -> list[_Part]:
+    """Return the files that are there, the oldest first."""
+    found: dict[int, _Part] = {}
+    for path in paths:  # the newest first: what is set aside meanwhile is met twice, never missed
+        with suppress(FileNotFoundError):
+            file = opened.enter_context(path.open("rb"))
+            stat = os.fstat(file.fileno())
+            head = file.read(min(_HEAD_BYTES, stat.st_size))
+            found.setdefault(stat.st_ino, _Part(path, file, stat.st_ino, stat.st_size, head))
+    return [*reversed(found.values())]
+
+
+def _read(parts: Sequence[_Part], offset: int, most_bytes: int, most_lines: int) -> Tail:
+    lines: list[Line] = []
+    position: Position | None = None
+    left = sum(one.size for one in parts) - offset
+    for part in parts:
+        part.file.seek(offset)
+        content = part.file.read(min(most_bytes, part.size - offset))
+        is_last = part is parts[-1] or offset + len(content) < part.size
+        used = 0
+        for text, end in islice(_split(content, is_over=not is_last), most_lines - len(lines)):
+            used = end
+            lines.append(Line(text, part.path, offset + end, _uid(part, offset + end, text)))
+        position = part.position(offset + used)
+        left, most_bytes = left - used, most_bytes - used
+        if is_last or used < len(content) or most_bytes <= LONGEST_BYTES:
+            break
+        offset = 0
+    return Tail(lines, position, left, lost=False)
+
+
+def _split(content: bytes, *, is_over: bool) -> Iterator[tuple[bytes, int]]:
+    """Yield each line with its end; the last one only when it is whole, too long, or final."""
+    start = 0
+    while start < len(content):
+        end = content.find(b"\n", start, start + LONGEST_BYTES + 1)
+        if end >= 0:
+            yield content[start:end], end + 1
+            start = end + 1
+        elif len(content) - start > LONGEST_BYTES:
+            yield content[start : start + LONGEST_BYTES], start + LONGEST_BYTES
+            start += LONGEST_BYTES
+        elif is_over:
+            yield content[start:], len(content)
+            return
+        else:
+            return  # the next look has all of it
+
+
+def _uid(part: _Part, end: int, text: bytes) -> str:
+    return _digest(b"%d %d " % (part.inode, end) + text)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=12).hexdigest()

@@ -1,0 +1,77 @@
+"""Where a workspace has its logs go: what is taken, and what is refused when planning."""
+
+import pytest
+from pydantic import ValidationError
+from tests.memory import state_of, with_workspace, write_record
+from tests.stacks import stack
+
+from inference_provider.desired import resolve
+from inference_provider.gpus import Ledger
+from inference_provider.observed import ResourceId
+from inference_provider.refusals import refusals
+from inference_provider.spec import WorkspaceSpec
+from inference_provider.spec.logs import LogSettings
+from inference_provider.targets.docker.capabilities import docker_capabilities
+from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
+from inference_provider.targets.local.capabilities import local_capabilities, sending_faults
+from inference_provider.targets.local.service_status import is_needed, logs_of
+from inference_provider.targets.memory import MemoryTarget
+
+URL = "http://127.0.0.1:4318"
+
+
+def refused(able, **workspace):
+    found = refusals(resolve(stack(workspaces=[workspace])), able)
+    return [str(one.fault) for one in found]
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:4318", "grpc://otel", "http://ann:secret@otel:4318"])
+def test_what_is_no_url_or_holds_a_password_is_refused_and_not_repeated(url):
+    with pytest.raises(ValidationError) as caught:
+        LogSettings(otlp_endpoint=url)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "able",
+    [
+        docker_capabilities(lambda _base: Ledger(), lambda _image: "", lambda _one, _space: True),
+        kubernetes_capabilities(lambda: None, lambda: None),
+    ],
+    ids=["docker", "kubernetes"],
+)
+def test_targets_that_do_not_send_logs_yet_refuse_them_by_name(able):
+    said = "logs: not supported yet; leave it out"
+    assert said in refused(able, target=able.name, logs={"otlp_endpoint": URL})
+    assert said not in refused(able, target=able.name)
+
+
+def test_this_machine_takes_them():
+    assert refused(local_capabilities(Ledger), logs={"otlp_endpoint": URL}) == []
+
+
+def test_a_collector_is_refused_where_the_package_that_sends_to_it_is_missing():
+    wanted = WorkspaceSpec(logs=LogSettings(otlp_endpoint=URL))
+    assert list(sending_faults(wanted)) == []
+    (fault,) = sending_faults(wanted, is_installed=lambda _module: False)
+    assert str(fault) == (
+        "logs.otlp_endpoint: the package that sends logs by OTLP is not installed; install"
+        " `pulumi-inference[otlp]`, or leave it out"
+    )
+
+
+@pytest.mark.parametrize(
+    ("recorded", "read"),
+    [
+        ({"otlp_endpoint": URL}, LogSettings(otlp_endpoint=URL)),
+        ({"otlp_endpoint": URL, "format": "of a newer release"}, None),
+        (None, None),
+    ],
+)
+def test_where_logs_go_is_read_from_the_record_as_far_as_this_release_knows_it(recorded, read):
+    target = with_workspace(MemoryTarget())
+    there = target.record(ResourceId.of_workspace("default"))
+    properties = {**there.properties, "logs": recorded}
+    write_record(target, there.model_copy(update={"properties": properties}))
+    assert logs_of(state_of(target)) == read
+    assert is_needed(state_of(target)) == (read is not None)
