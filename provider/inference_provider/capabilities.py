@@ -81,7 +81,7 @@ _PLAIN: Mapping[Capability, Answer] = {
     "queue_wait": Answer("not supported yet", "set request_timeout_ms alone"),
     "resource_limits": Answer("not supported yet", "leave it out"),
     "rollouts": Answer("nothing here goes on with a rollout yet", "leave it out"),
-    "service": Answer("not supported yet", "leave it out: `inferctl token` gives tokens"),
+    "service": Answer("not supported yet", "leave it out"),
     "several_nodes": Answer("only a cluster has several nodes", "leave it out"),
     "outbound_rules": Answer("not supported yet", "leave it out"),
     "source_ranges": Answer("not supported yet", "leave it out"),

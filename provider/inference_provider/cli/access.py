@@ -1,6 +1,7 @@
-"""`access`: what role assignments allow, answered from the records of a workspace."""
+"""`access`: what role assignments allow, from the records of a workspace; who shows which token."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Annotated, Any, get_args
 
 import typer
@@ -34,7 +35,7 @@ _OTHERS = {
 }
 
 access = typer.Typer(
-    help="Say who may score an endpoint, and why somebody may do something.",
+    help="Say who may do what, and give tokens of the workspace service.",
     invoke_without_command=True,
 )
 
@@ -158,6 +159,61 @@ def explain(  # noqa: PLR0917 - a command line
             session.say(note)
     if not found.allowed:
         raise typer.Exit(DENIED)
+
+
+@access.command("token")
+def token(  # noqa: PLR0917 - a command line
+    ctx: typer.Context,
+    principal: Annotated[
+        str,
+        typer.Argument(help="Whom it stands for: `user:ann`, `identity:robot`, or either's name."),
+    ],
+    group: Annotated[
+        list[str] | None, typer.Option("--group", help="A group that it is a member of.")
+    ] = None,
+    minutes: Annotated[
+        int, typer.Option("--minutes", help="How long it is valid, minutes.", min=1, max=129_600)
+    ] = 480,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Print a token by which the workspace service knows a principal, until it expires."""
+    session = session_of(ctx)
+    place = _one_workspace(session, workspace)
+    who, lifetime = _principal(session, place, principal), timedelta(minutes=minutes)
+    if who.kind == "group":
+        raise _wrong(principal, "a group asks nobody", "name a member, with --group for the group")
+    desk, actor = session.target.desk(place), session.actor("access token")
+    issued = desk.issue(who, tuple(group or ()), lifetime, actor)
+    if as_json:
+        session.print_json({"id": issued.id, **issued.answer})
+    else:
+        print(issued.value.get_secret_value())
+
+
+@access.command("revoke")
+def revoke(
+    ctx: typer.Context,
+    token: Annotated[str, typer.Argument(help="The id of a token, as the journal tells it.")],
+    workspace: Workspace = None,
+) -> None:
+    """Have one token of the workspace service count no more, from now on."""
+    session = session_of(ctx)
+    place = _one_workspace(session, workspace)
+    session.target.desk(place).revoke(token, session.actor("access revoke"))
+    session.say(f"revoked token {token} of workspace '{place}'")
+
+
+@access.command("rotate")
+def rotate(ctx: typer.Context, workspace: Workspace = None) -> None:
+    """Replace the key that signs tokens of the workspace service.
+
+    Tokens that the last one signed are valid until they expire, or the next rotation.
+    """
+    session = session_of(ctx)
+    place = _one_workspace(session, workspace)
+    session.target.desk(place).rotate(session.actor("access rotate"))
+    session.say(f"rotated the key that signs tokens of workspace '{place}'")
 
 
 def _managing(session: Session, grants: Grants, who: Principal) -> Iterator[str]:

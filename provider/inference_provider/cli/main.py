@@ -51,7 +51,7 @@ COMMANDS = {
     "doctor": Entry("doctor", "Check whether this machine, or a cluster, can serve."),
     "image": Entry("image", "Build, list and remove the images of a target."),
     "keys": Entry("keys", "Show or rotate an endpoint's keys."),
-    "access": Entry("access", "Say who may score an endpoint, and why somebody may do something."),
+    "access": Entry("access", "Say who may do what, and give tokens of the workspace service."),
     "autoscale": Entry("autoscale", "Say why an autoscale rule changed a deployment's count."),
     "token": Entry("token", "Print a token with which an endpoint may be called until it expires."),
     "console": Entry("command", "Serve pages for a browser of this machine.", "console"),

@@ -98,6 +98,7 @@ def local_capabilities(
         tls=True,
         logs=True,
         metrics=True,
+        service=True,
         source_ranges=True,
         workspace_faults=workspace_faults,
         deployment_faults=deployment_faults,

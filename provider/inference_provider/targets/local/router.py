@@ -68,6 +68,7 @@ from inference_provider.targets.local.service_status import (
 from inference_provider.targets.local.supervisor import ORPHAN_STOP_WAIT_S, ProcessState, Supervisor
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
 from inference_provider.targets.local.supervisor_text import Program
+from inference_provider.targets.local.web_process import said_of_web, settle_web, wait_for_web
 from inference_provider.workspace.endings import Endings
 from inference_provider.workspace.logged import CallQuery
 from inference_provider.workspace.state import State
@@ -114,6 +115,8 @@ class LocalRouter:
             ensure_keys(self.supervisor, self.folders, endpoints)
         if is_needed(self._state) != self.supervisor.has(SERVICE):
             self.settle_service()
+        if self._settle_web():
+            wait_for_web(self.supervisor, self._state)
         self.serving.publish(endpoints)  # last: who raises has not changed what Envoy does
 
     def metrics(self) -> MetricsSettings | None:
@@ -149,9 +152,10 @@ class LocalRouter:
 
     def status(self) -> RouterStatus:
         process, said = self._process(), self.serving.status()
+        beside = said_of_service(self.supervisor, self.folders, self._state)
         known = {
             "fault": self._fault(process, answers=said.weights is not None) or said.fault,
-            **said_of_service(self.supervisor, self.folders, self._state),
+            **said_of_web(self.supervisor, self.folders, self._state, beside),
             "runs": process is not None,
             "endings": read_endings(self.supervisor.ends_file).get(ROUTER, Endings()),
             "start_limit_s": int(ROUTER_START_TIMEOUT_S),
@@ -232,6 +236,11 @@ class LocalRouter:
         """Have keys fetched and autoscale rules kept; the status says so where nobody does."""
         begin_keys(self.supervisor, self.folders, self._in_force())
         self.settle_service()
+        self._settle_web()
+
+    def _settle_web(self) -> bool:
+        with self._lock("web"):  # as with the service
+            return settle_web(self.supervisor, self.folders, self._state)
 
     def settle_service(self) -> None:
         """Have autoscale rules kept where there are any, by this release."""

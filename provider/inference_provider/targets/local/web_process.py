@@ -1,0 +1,144 @@
+"""The workspace service over HTTP, a process of this machine under the workspace's supervisord.
+
+It runs while the workspace has `service`. When it ends, nobody gets new tokens, and all else goes
+on. Its arguments say all that it cannot change by itself: with others it is replaced.
+"""
+
+import json
+import os
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+import inference_provider
+from inference_provider import __version__
+from inference_provider.router.table import Backend
+from inference_provider.spec.service import ServiceSettings
+from inference_provider.targets.listening import bind_fault
+from inference_provider.targets.local.addresses import listens
+from inference_provider.targets.local.folders import Folders
+from inference_provider.targets.local.supervisor import ProcessState, Supervisor
+from inference_provider.targets.local.supervisor_rpc import SupervisorGone
+from inference_provider.targets.local.supervisor_text import Program
+from inference_provider.workspace.state import State
+
+WEB = "web"
+"""The program's name; an instance's cannot be the same, since it contains dots."""
+_MODULE = "inference_provider.web"
+"""By its name: it stands on targets."""
+_START_S = 10.0
+
+
+def service_of(state: State) -> ServiceSettings | None:
+    """Return where the service is to listen; None where it is to listen nowhere."""
+    with suppress(ValidationError):  # of a newer release
+        said = state.of_workspace("service")
+        return ServiceSettings.model_validate(said) if said else None
+    return None
+
+
+def web_folder(folders: Folders) -> Path:
+    """Return the folder of what it keeps: keys that it has fetched."""
+    return folders.decisions.parent / WEB
+
+
+def settle_web(supervisor: Supervisor, folders: Folders, state: State) -> bool:
+    """Start, replace or end it; return whether it was started. It waits for no start."""
+    settings = service_of(state)
+    if settings is None and not supervisor.has(WEB):
+        return False  # most workspaces: nothing is asked
+    try:
+        process = supervisor.process(WEB)
+        if settings is None:
+            supervisor.remove(WEB)
+        elif process is None or _arguments(supervisor) != list(_argv(folders, state, settings)):
+            supervisor.remove(WEB)  # also one that outlived its supervisord
+            supervisor.add(_program(folders, state, settings))
+            return True
+    except SupervisorGone:  # nothing can be started; the next start does it
+        pass
+    return False
+
+
+def wait_for_web(supervisor: Supervisor, state: State) -> None:
+    """Wait until it listens, as far as it does soon; what is wrong with it, the status tells."""
+    until_s = time.monotonic() + _START_S
+    while (settings := service_of(state)) and time.monotonic() < until_s:
+        process = _process(supervisor)
+        if process and process.runs and _listens(process, settings):
+            return
+        if process is None or process.state in ("BACKOFF", "FATAL"):
+            return
+        time.sleep(0.05)
+
+
+def is_the_web_process(supervisor: Supervisor) -> bool:
+    """Whether this process is the one that the workspace's supervisord has started."""
+    process = _process(supervisor)
+    return process is not None and process.pid == os.getpid()
+
+
+def said_of_web(
+    supervisor: Supervisor, folders: Folders, state: State, said: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what a router's status has of processes beside it, with this one."""
+    settings = service_of(state)
+    if settings is None:
+        return said
+    host = f"[{settings.bind_address}]" if ":" in settings.bind_address else settings.bind_address
+    place, process = f"{host}:{settings.port}", _process(supervisor)
+    log = folders.log_path(WEB, WEB)
+    if process and process.runs and _listens(process, settings):
+        scheme = "https" if state.speaks_tls() else "http"
+        return _with(said, "beside", f"service on {scheme}://{place}")
+    if process and process.state == "STARTING":
+        return _with(said, "beside", f"service starts on {place}")
+    if bind_fault(settings.bind_address, settings.port):
+        reason = "the port is taken by another process; end that, or use another service.port"
+    else:
+        reason = f"its log is {log}"
+    return _with(said, "missing", f"the service on {place} does not run: {reason}")
+
+
+def _with(said: dict[str, Any], field: str, more: str) -> dict[str, Any]:
+    return {**said, field: "; ".join(filter(None, (said.get(field, ""), more)))}
+
+
+def _process(supervisor: Supervisor) -> ProcessState | None:
+    with suppress(SupervisorGone):
+        return supervisor.process(WEB)
+    return None
+
+
+def _listens(process: ProcessState, settings: ServiceSettings) -> bool:
+    return listens(process.pid, Backend(host=settings.bind_address, port=settings.port))
+
+
+def _arguments(supervisor: Supervisor) -> list[str]:
+    """Return those with which it was started last; none where that cannot be told."""
+    with suppress(OSError, ValueError, LookupError):
+        found: list[str] = json.loads(supervisor.order_file(WEB).read_text())["argv"]
+        return [sys.executable, *found[1:]]  # whose Python it is is of no account
+    return []
+
+
+def _argv(folders: Folders, state: State, settings: ServiceSettings) -> tuple[str, ...]:
+    scheme = "https" if state.speaks_tls() else "http"
+    place = (settings.bind_address, str(settings.port), scheme)
+    module = (sys.executable, "-P", "-m", _MODULE)
+    return (*module, str(folders.root), folders.workspace, *place, __version__)
+
+
+def _program(folders: Folders, state: State, settings: ServiceSettings) -> Program:
+    package = Path(inference_provider.__file__).parents[1]  # where it is not installed, but run
+    return Program(
+        name=WEB,
+        argv=_argv(folders, state, settings),
+        environment={"PYTHONPATH": str(package)},
+        directory=str(folders.folder),
+        log=str(folders.log_path(WEB, WEB)),
+    )

@@ -1,0 +1,186 @@
+"""The process: `python -m inference_provider.web STATE_FOLDER WORKSPACE HOST PORT SCHEME VERSION`.
+
+It runs under the workspace's supervisord, apart from what scales, moves splits and scores: when it
+ends, nobody gets new tokens, and nothing else happens. Whoever starts it replaces it where any of
+its arguments should be another.
+"""
+
+import asyncio
+import os
+import socket
+import ssl
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from inference_provider.errors import InferenceError
+from inference_provider.router.table import Tls
+from inference_provider.targets.local.folders import Folders
+from inference_provider.targets.local.records import FileRecords
+from inference_provider.targets.local.target import LocalTarget
+from inference_provider.targets.local.web_process import is_the_web_process, web_folder
+from inference_provider.web.application import Service, application
+from inference_provider.web.connection import Connection
+from inference_provider.web.provider_keys import ASKED_WITHIN_S, ProviderKeys
+from inference_provider.web.refusals import Refusals
+from inference_provider.web.tls import context_of, show
+from inference_provider.workspace.state import State
+
+_PERIOD_S = 1.0
+_NICENESS = 10
+"""Below what scores, where both want the processor."""
+_SERVER: dict[str, Any] = {
+    "access_log": False,
+    "date_header": False,
+    "http": Connection,
+    "lifespan": "off",
+    "limit_concurrency": 500,
+    "log_level": "critical",  # what a caller sends is of no account here
+    "loop": "asyncio",
+    "server_header": False,
+    "timeout_graceful_shutdown": 3,
+    "timeout_keep_alive": 10,
+    "ws": "none",
+}
+
+
+def main() -> None:
+    """Answer until this process is ended, or its supervisord is."""
+    root, workspace, host, port, scheme, _version = sys.argv[1:]
+    parent = os.getppid()
+    target = LocalTarget.open(Path(root))
+    if not is_the_web_process(target.local.router(workspace).supervisor):
+        sys.exit("it runs under the workspace's supervisord alone; `inferctl up` starts it")
+    os.nice(_NICENESS)
+    folders = Folders(target.local.router(workspace).folders.root, workspace)
+    state = State(FileRecords(folders))
+    tls = state.tls()
+    if (scheme == "https") != (tls is not None):
+        sys.exit(f"it is to speak {scheme}, which the workspace does not; `inferctl up` mends it")
+    context = context_of(tls.tls) if tls else None
+    desk = target.desk(workspace)
+    keys = ProviderKeys(web_folder(folders), desk.provider)
+    refusals = Refusals(desk.note_refused)
+    sources = _Sources(state)
+    service = Service(
+        desk,
+        keys.text,
+        refusals,
+        router_url=lambda: target.local.router(workspace).address().url,
+        sources=sources.get,
+    )
+    threading.Thread(target=_repeat, args=(ASKED_WITHIN_S, keys.look), daemon=True).start()
+
+    def look() -> None:
+        if os.getppid() != parent:
+            os._exit(1)  # the next supervisord starts another
+        sources.look()
+        refusals.flush(time.monotonic())
+
+    threading.Thread(target=_repeat, args=(_PERIOD_S, look), daemon=True).start()
+    with _listening(host, int(port)) as listener:
+        asyncio.run(_serve(service, listener, context, state, tls.tls if tls else None))
+
+
+class _Sources:
+    """The addresses that may ask, read each second: so no request is held up by a disk."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._found: tuple[str, ...] | None = None
+        self.look()
+
+    def look(self) -> None:
+        found = None
+        try:
+            found = tuple(self._state.edge()["sources"])
+        finally:
+            self._found = found
+
+    def get(self) -> tuple[str, ...] | None:
+        """Return ranges, empty for all; None where nobody knows, so that nobody may ask."""
+        return self._found
+
+
+async def _serve(
+    service: Service,
+    listener: socket.socket,
+    context: ssl.SSLContext | None,
+    state: State,
+    shown: Tls | None,
+) -> None:
+    given: dict[str, Any] = {"ssl_context_factory": lambda *_: context} if context else {}
+    config = uvicorn.Config(application(service), **_SERVER, **given)
+    server = uvicorn.Server(config)
+    watch = asyncio.create_task(_keep_certificate(server, context, state, shown))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        watch.cancel()
+
+
+async def _keep_certificate(
+    server: uvicorn.Server, context: ssl.SSLContext | None, state: State, shown: Tls | None
+) -> None:
+    """Show a new certificate without an end of anything; for all else of TLS, start again."""
+    while context is not None and shown is not None:
+        await asyncio.sleep(_PERIOD_S)
+        with suppress(InferenceError, OSError, ValueError):  # the one that is shown stays
+            kept = await asyncio.to_thread(state.tls)
+            if kept is None or kept.tls == shown:
+                continue
+            renewed = {"certificate": kept.tls.certificate, "private_key": kept.tls.private_key}
+            if kept.tls != shown.model_copy(update=renewed):
+                server.should_exit = True
+                return
+            show(context, kept.tls)
+            shown = kept.tls
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as fault:
+        sys.exit(f"{host} port {port} cannot be listened on: {fault.strerror}")
+    return listener
+
+
+def _repeat(period_s: float, look: Callable[[], None]) -> None:
+    """Look for ever; what fails is told once in the log, until it is something else."""
+    said = ""
+    while True:
+        try:
+            look()
+            said = ""
+        except InferenceError as fault:
+            said = _say(str(fault), said)
+        except Exception as fault:  # noqa: BLE001 - a thread that ends would leave what was
+            said = _say(f"{type(fault).__name__}: {fault}", said)
+        time.sleep(period_s)
+
+
+def _say(text: str, said: str) -> str:
+    if text != said:
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 - its log
+    return text
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InferenceError as fault:
+        sys.exit(str(fault))
+    except Exception:  # noqa: BLE001 - whatever it is, it ends the process
+        traceback.print_exc()
+        os._exit(1)

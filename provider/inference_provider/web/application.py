@@ -1,0 +1,273 @@
+"""The workspace service as an ASGI application: paths, and the edge where an error is an answer.
+
+Who is refused learns nothing: 401 says that a token is asked for, 403 does not say whether there is
+such an endpoint. Why is in the journal.
+"""
+
+import ipaddress
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from inference_provider.console.answers import Refused
+from inference_provider.console.handlers import Handlers
+from inference_provider.errors import InferenceError, SpecError, TargetError, TemporaryError
+from inference_provider.observed import Record
+from inference_provider.spec.sources import meant_by
+from inference_provider.web.rates import Rates
+from inference_provider.web.refusals import Refusals
+from inference_provider.workspace.bearer import LONGEST_BYTES, Unproven
+from inference_provider.workspace.desk import Caller, Desk, Fetched, NotAllowed
+from inference_provider.workspace.tokens import DEFAULT_LIFETIME
+
+BODY_BYTES = 4096
+_NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{2,31}")
+_BEARER = "Bearer "
+_NOBODY = "Show a token: `Authorization: Bearer …`."
+_NOT_YOURS = "You may not do this, or there is no such endpoint."
+_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+
+
+class Refusal(Exception):
+    """A request that is answered with a status and a sentence."""
+
+    def __init__(
+        self, status: int, told: str, *, why: str = "", headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(told)
+        self.status, self.told = status, told
+        self.why = why
+        """For the journal; empty where nothing is written down."""
+        self.headers = headers or {}
+
+
+@dataclass(frozen=True)
+class Service:
+    """What answers the requests of one workspace."""
+
+    desk: Desk
+    fetched: Fetched
+    """Keys of identity providers, as they were fetched last; it waits for nobody."""
+    refusals: Refusals
+    router_url: Callable[[], str]
+    """Where the endpoints are called."""
+    sources: Callable[[], tuple[str, ...] | None] = tuple
+    """Ranges of addresses that may ask; empty for all, None for nobody."""
+    rates: Rates = field(default_factory=Rates)
+    handlers: Handlers = field(default_factory=Handlers)
+
+
+Work = Callable[[Service, Caller, str, bytes], Any]
+"""From who asks, the endpoint and the body: what is answered, as JSON."""
+
+
+def application(service: Service) -> ASGIApp:
+    """Return the service."""
+    routes = [
+        Route("/health", _health, methods=["GET"]),
+        Route("/endpoints", _asked(service, _endpoints), methods=["GET"]),
+        Route("/endpoints/{endpoint}/token", _asked(service, _token), methods=["POST"]),
+        Route("/endpoints/{endpoint}/listKeys", _asked(service, _keys), methods=["POST"]),
+    ]
+    inner = Starlette(routes=routes, exception_handlers={HTTPException: _plain})
+    inner.router.redirect_slashes = False  # it would lead where a Host says
+    return _Edge(inner, service)
+
+
+class _Edge:
+    """Lets in the addresses that may ask, and nobody else, before anything is read."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app, self._service = app, service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer, ranges = self._app, self._service.sources()
+        if ranges is None:
+            answer = _told(503, "The records of the workspace cannot be read.")
+        elif scope["type"] == "http" and not _is_in(scope, ranges):
+            answer = _told(403, "Not from this address.")
+        await answer(scope, receive, send)
+
+
+def _is_in(scope: Scope, ranges: tuple[str, ...]) -> bool:
+    if not ranges:
+        return True
+    address = ipaddress.ip_address(_address(scope).partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return any((mapped or address) in meant_by(one) for one in ranges)
+
+
+def _address(scope: Scope) -> str:
+    return str(scope["client"][0]) if scope.get("client") else "0.0.0.0"
+
+
+# -- what is asked ---------------------------------------------------------------------------------
+
+
+async def _health(_request: Request) -> Response:
+    return JSONResponse({"status": "Healthy"}, headers=_HEADERS)
+
+
+def _endpoints(service: Service, caller: Caller, _endpoint: str, _body: bytes) -> Any:
+    url = service.router_url()
+    return {"value": [_shown(one, url) for one in service.desk.endpoints(caller)]}
+
+
+def _shown(record: Record, url: str) -> dict[str, str]:
+    name = record.id.name
+    mode = str(record.properties.get("auth_mode"))
+    return {"name": name, "authMode": mode, "scoringUri": f"{url}/endpoints/{name}/score"}
+
+
+def _token(service: Service, caller: Caller, endpoint: str, body: bytes) -> Any:
+    return service.desk.token(caller, endpoint, _lifetime(body)).answer
+
+
+def _lifetime(body: bytes) -> timedelta:
+    """Return what a body asks for: nothing, or `{"minutes": 10}`."""
+    if not body.strip():
+        return DEFAULT_LIFETIME
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Refusal(400, "The body is not JSON.") from None
+    minutes = asked.get("minutes") if isinstance(asked, dict) and len(asked) == 1 else None
+    if isinstance(minutes, bool) or not isinstance(minutes, int) or abs(minutes) > 1_000_000:
+        raise Refusal(400, 'The body may be left out, or be {"minutes": 10}.')
+    return timedelta(minutes=minutes)
+
+
+def _keys(service: Service, caller: Caller, endpoint: str, _body: bytes) -> Any:
+    primary, secondary = service.desk.keys(caller, endpoint)
+    return {
+        "primaryKey": primary.get_secret_value(),
+        "secondaryKey": secondary.get_secret_value(),
+    }
+
+
+# -- how it is answered ----------------------------------------------------------------------------
+
+
+def _asked(service: Service, work: Work) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        try:
+            body = await _body(request)
+            return await service.handlers.run(partial(_answered, service, work, request, body))
+        except Refused as full:  # too many wait
+            return _told(full.status, "Too many requests wait. Ask again.", {"retry-after": "1"})
+        except Refusal as refusal:
+            return _told(refusal.status, refusal.told)
+        except ClientDisconnect:
+            return _told(400, "The body did not come whole.")
+
+    return answer
+
+
+async def _body(request: Request) -> bytes:
+    read = b""
+    async for piece in request.stream():
+        read += piece
+        if len(read) > BODY_BYTES:
+            raise Refusal(413, f"A body has {BODY_BYTES} bytes at the most.")
+    return read
+
+
+def _answered(service: Service, work: Work, request: Request, body: bytes) -> Response:
+    who, now_s = _address(request.scope), time.monotonic()
+    try:
+        caller = _caller(service, request)
+        who = caller.actor.user
+        _refuse_too_many(service, caller, now_s)
+        endpoint = request.path_params.get("endpoint", "")
+        if endpoint and not _NAME.fullmatch(endpoint):
+            raise Refusal(403, _NOT_YOURS, why="a name that no endpoint has")
+        return JSONResponse(work(service, caller, endpoint, body), headers=_HEADERS)
+    except NotAllowed as denied:
+        refusal = Refusal(403, _NOT_YOURS, why=str(denied))
+    except Refusal as said:
+        refusal = said
+    except InferenceError as fault:
+        refusal = Refusal(_status(fault), _sentence(fault))
+    except Exception as fault:  # noqa: BLE001 - the edge: no traceback, which may show a token
+        refusal = Refusal(500, f"The service failed: {type(fault).__name__}.")
+    if refusal.why:
+        service.refusals.add(refusal.status, who, refusal.why, now_s)
+    return _told(refusal.status, refusal.told, refusal.headers)
+
+
+def _caller(service: Service, request: Request) -> Caller:
+    try:
+        return service.desk.caller(_bearer(request), service.fetched)
+    except Unproven as said:
+        headers = {"www-authenticate": "Bearer"}
+        raise Refusal(401, _NOBODY, why=str(said), headers=headers) from None
+
+
+def _bearer(request: Request) -> str:
+    """Return the token of a request. Raises Unproven."""
+    shown = request.headers.getlist("authorization")
+    if len(shown) != 1:
+        raise Unproven("no token was shown" if not shown else "it shows several tokens")
+    if not shown[0].startswith(_BEARER) or len(shown[0]) > LONGEST_BYTES:
+        raise Unproven("no token was shown")
+    return shown[0].removeprefix(_BEARER)
+
+
+def _refuse_too_many(service: Service, caller: Caller, now_s: float) -> None:
+    wait_s = service.rates.wait_s(caller.principal, now_s)
+    if wait_s:
+        told = f"Ask again in {wait_s} s."
+        headers = {"retry-after": str(wait_s)}
+        raise Refusal(429, told, why="above a request a second for long", headers=headers)
+
+
+def _status(fault: InferenceError) -> int:
+    if isinstance(fault, SpecError):
+        return 400
+    if isinstance(fault, TemporaryError):
+        return 503
+    return 404 if isinstance(fault, TargetError) and fault.operation == "find" else 409
+
+
+def _sentence(fault: InferenceError) -> str:
+    if isinstance(fault, SpecError):
+        return "; ".join(map(str, fault.faults))
+    return str(fault)
+
+
+def _plain(_request: Request, exc: Exception) -> Response:
+    status = exc.status_code if isinstance(exc, HTTPException) else 500
+    told = {404: "There is no such path.", 405: "This path takes no such request."}
+    return _told(status, told.get(status, "This cannot be answered."))
+
+
+_CODES = {
+    400: "BadRequest",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    409: "Conflict",
+    413: "PayloadTooLarge",
+    429: "TooManyRequests",
+    500: "InternalServerError",
+    503: "ServiceUnavailable",
+}
+
+
+def _told(status: int, told: str, headers: dict[str, str] | None = None) -> Response:
+    """Return an error in the shape of Azure's."""
+    error = {"code": _CODES.get(status, "Error"), "message": told}
+    return JSONResponse({"error": error}, status, headers={**_HEADERS, **(headers or {})})

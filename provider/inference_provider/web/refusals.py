@@ -1,0 +1,72 @@
+"""Calls that were refused -> entries of the journal: the first of each kind, then how many."""
+
+from collections import Counter
+from collections.abc import Callable
+from threading import Lock
+from typing import NamedTuple
+
+WINDOW_S = 600.0
+MOST_KINDS = 10
+"""Kinds in a window that are told apart: whoever may connect can make calls that are refused."""
+_WHY = {401: "no valid token", 403: "not allowed", 429: "above a limit"}
+
+
+class _Refused(NamedTuple):
+    status: int
+    who: str
+    why: str
+
+
+_OTHERS = "others"
+
+Note = Callable[[str, str, str], None]
+"""Writes down what, why and who."""
+
+
+class Refusals:
+    """Those of one service.
+
+    Args:
+        note: Writes an entry; it may wait for a disk.
+    """
+
+    def __init__(self, note: Note) -> None:
+        self._note = note
+        self._counts: Counter[_Refused] = Counter()
+        self._begun_s = 0.0
+        self._lock = Lock()
+
+    def add(self, status: int, who: str, why: str, now_s: float) -> None:
+        """Count a call; write it down where it is the first of its kind in a while.
+
+        Args:
+            status: What was answered.
+            who: The caller by name, or an address.
+            why: For the owner of the workspace.
+            now_s: A clock's seconds that only go on.
+        """
+        one = _Refused(status, who, why)
+        with self._lock:
+            if not self._counts:
+                self._begun_s = now_s
+            if one not in self._counts and len(self._counts) >= MOST_KINDS:
+                one = _Refused(status, _OTHERS, "")
+            self._counts[one] += 1
+            first = self._counts[one] == 1
+        if first:
+            self._tell(one, 1)
+
+    def flush(self, now_s: float) -> None:
+        """Write down how many there were more, once a window is over."""
+        with self._lock:
+            if not self._counts or now_s < self._begun_s + WINDOW_S:
+                return
+            counts, self._counts = self._counts, Counter()
+        for one, count in counts.items():
+            if count > 1:
+                self._tell(one, count - 1)
+
+    def _tell(self, one: _Refused, count: int) -> None:
+        calls = "1 call" if count == 1 else f"{count} calls"
+        why = _WHY.get(one.status, "refused")
+        self._note(f"{calls} refused ({one.status}, {why}) by the service of", one.why, one.who)

@@ -1,0 +1,34 @@
+"""The certificate of a workspace, as the service shows it."""
+
+import os
+import ssl
+
+from inference_provider.router.table import Tls
+
+_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+def context_of(tls: Tls) -> ssl.SSLContext:
+    """Return what a server needs to speak TLS as a workspace's router does.
+
+    Raises:
+        OSError, ValueError: The certificate cannot be shown.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _VERSIONS[tls.minimum_version]
+    if tls.client_ca:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(cadata=tls.client_ca)
+    show(context, tls)
+    return context
+
+
+def show(context: ssl.SSLContext, tls: Tls) -> None:
+    """Show another certificate in the next handshake; connections that are open stay."""
+    handle = os.memfd_create("certificate")  # the library reads files alone; this is on no disk
+    try:
+        text = f"{tls.private_key.get_secret_value()}\n{tls.certificate}\n"
+        os.write(handle, text.encode())
+        context.load_cert_chain(f"/proc/self/fd/{handle}")
+    finally:
+        os.close(handle)

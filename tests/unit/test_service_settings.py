@@ -1,0 +1,88 @@
+"""Where a workspace has its service listen: what is taken, and what is refused when planning."""
+
+import socket
+
+import pytest
+from pydantic import ValidationError
+from tests.ports import own_port
+from tests.stacks import stack
+
+from inference_provider.desired import resolve
+from inference_provider.gpus import Ledger
+from inference_provider.refusals import refusals
+from inference_provider.spec import WorkspaceSpec
+from inference_provider.targets.docker.capabilities import docker_capabilities
+from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
+from inference_provider.targets.local.capabilities import local_capabilities
+
+LOCAL = local_capabilities(Ledger)
+
+
+def refused(able=LOCAL, **workspace):
+    found = refusals(resolve(stack(workspaces=[workspace])), able)
+    return [str(one.fault) for one in found]
+
+
+@pytest.mark.parametrize(
+    "able",
+    [
+        docker_capabilities(lambda _base: Ledger(), lambda _image: "", lambda _one, _space: True),
+        kubernetes_capabilities(lambda: None, lambda: None),
+    ],
+    ids=["docker", "kubernetes"],
+)
+def test_targets_without_one_refuse_it_by_name(able):
+    told = "service: not supported yet; leave it out"
+    assert told in refused(able, target=able.name, service={"port": 18443})
+    assert told not in refused(able, target=able.name)
+
+
+def test_this_machine_takes_a_port_that_is_free_and_one_that_is_taken():
+    port = own_port()
+    assert refused(service={"port": port}) == []
+    with socket.create_server(("127.0.0.1", port)):  # perhaps by the service itself
+        assert refused(service={"port": port}) == []
+
+
+def test_the_port_of_something_else_of_the_workspace_is_refused():
+    assert refused(router_port=18443, service={"port": 18443}) == [
+        "service.port: 18443 is the router_port too; use another"
+    ]
+    assert refused(metrics={"port": 18443}, service={"port": 18443}) == [
+        "service.port: 18443 is the metrics.port too; use another"
+    ]
+
+
+def test_tokens_cross_no_network_unencrypted_unless_that_is_said():
+    wide = {"port": 18443, "bind_address": "0.0.0.0"}
+    assert refused(service=wide) == [
+        "service.bind_address: tokens would cross the network unencrypted, on 0.0.0.0;"
+        " add tls: {generate: true}, or set allow_plain_http: true"
+    ]
+    assert refused(service=wide, allow_plain_http=True) == []
+    assert refused(service=wide, tls={"generate": True}) == []
+
+
+def test_an_address_of_another_machine_is_refused():
+    assert refused(
+        service={"port": 18443, "bind_address": "192.0.2.1"}, tls={"generate": True}
+    ) == [
+        "service: 18443 on 192.0.2.1 cannot be listened on: Cannot assign requested address;"
+        " use another port, or an address of this machine"
+    ]
+
+
+@pytest.mark.parametrize(
+    "service", [{}, {"port": 0}, {"port": 65536}, {"port": True}, {"port": 1, "bind_address": "x"}]
+)
+def test_what_names_no_place_is_refused(service):
+    with pytest.raises(ValidationError):
+        WorkspaceSpec(service=service)
+
+
+def test_a_workspace_closed_to_the_network_has_no_open_service():
+    with pytest.raises(ValidationError, match=r"bind_address 0\.0\.0\.0 is reachable from outside"):
+        WorkspaceSpec(
+            public_network_access="disabled", service={"port": 1, "bind_address": "0.0.0.0"}
+        )
+    assert WorkspaceSpec(public_network_access="disabled", service={"port": 1}).service.is_local
