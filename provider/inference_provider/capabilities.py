@@ -15,6 +15,7 @@ from inference_provider.spec import DeploymentSpec, EndpointSpec, EnvironmentSpe
 from inference_provider.spec.autoscale_rule import AutoscaleRuleSpec
 from inference_provider.spec.gpus import GpuRequest
 from inference_provider.spec.resources import Resources
+from inference_provider.spec.traffic import TrafficSpec
 
 OWN_BYTES = 65_536
 """Bytes reserved for the command line and the variables that we set or pass on (PATH, HOME, …)."""
@@ -146,7 +147,7 @@ class TargetCapabilities(Frozen):
     cluster_settings: bool = False
     """Whether it is a cluster, with storage classes and services of its own."""
     engine_socket: bool = False
-    """Whether autoscale rules are kept by a container that needs its Engine's socket."""
+    """Whether a workspace's service is a container that needs its Engine's socket."""
     egress_control: bool = False
     outbound_rules: bool = False
     """Whether instances without a way out reach what a workspace lists."""
@@ -161,6 +162,8 @@ class TargetCapabilities(Frozen):
     rule_faults: RuleFaults = _nothing
     """Says why it cannot keep a rule of a deployment; of that and of the workspace it is told what
     is known."""
+    traffic_faults: Callable[[TrafficSpec, WorkspaceSpec | None], Iterable[Fault]] = _nothing
+    """Says what else of a split it cannot do; of its workspace it is told what is known."""
     amounts_asked: bool = False
     """Whether an instance may ask for cpu and memory though nothing enforces amounts: autoscale
     rules count shares of what it asks for."""

@@ -27,6 +27,7 @@ from inference_provider.spec.resources import Resources
 from inference_provider.spec.scheduling import Scheduling
 from inference_provider.spec.sources import interface_in
 from inference_provider.spec.target import kind_of
+from inference_provider.spec.traffic import TrafficSpec
 
 _OTHER_IMAGE = "use another image, or load it on the host"
 _ENCRYPT = "add tls: {generate: true}, or set allow_plain_http: true"
@@ -186,6 +187,8 @@ def _other_faults(
         yield from can.rule_faults(spec, known.get(of), workspace)
     elif isinstance(spec, EndpointSpec):
         yield from can.endpoint_faults(spec, workspace)
+    elif isinstance(spec, TrafficSpec):
+        yield from can.traffic_faults(spec, workspace)
     elif isinstance(spec, EnvironmentSpec):
         yield from can.environment_faults(resource, workspace)
 

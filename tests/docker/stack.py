@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -24,11 +25,10 @@ class Stack:
         self.folder = folder
         self.workspace = f"auto{time.time_ns() % 10**9}"
         route = {"path": "/", "port": 8080}
-        (folder / "code").mkdir()
-        (folder / "code" / "serve.py").write_text(SERVER.read_text())
+        self.write_code("code", SERVER.read_text())
         own = {"name": self.workspace, "target": "docker", "base_image": BASE_IMAGE}
-        self.document = {
-            "name": "auto",
+        self.document: dict[str, Any] = {
+            "name": self.workspace,
             "workspaces": [{**own, **space}],
             "environments": [
                 {
@@ -76,11 +76,17 @@ class Stack:
     def status(self) -> str:
         return " ".join(self.said("status")[1].split())
 
-    def load(self) -> "Load":
+    def write_code(self, name: str, text: str) -> None:
+        """Write what a server runs to a folder of its own."""
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        (folder / "serve.py").write_text(text)
+
+    def load(self, takes_s: float = 0.3) -> "Load":
         """Return load on the endpoint, for a `with`."""
         outputs = json.loads(self.said("outputs", "--json", "--show-secrets")[1])
         [endpoint] = [found for found in outputs.values() if "scoring_uri" in found]
-        return Load(endpoint["scoring_uri"], endpoint["primary_key"])
+        return Load(endpoint["scoring_uri"], endpoint["primary_key"], takes_s)
 
     def end(self) -> None:
         """Remove all of it."""
@@ -91,10 +97,11 @@ class Stack:
 
 
 class Load:
-    """Requests to endpoint iris that take 0.3 s each, 6 at a time, until it is left."""
+    """Requests to endpoint iris that take some time each, 6 at once, until it is left."""
 
-    def __init__(self, url: str, key: str) -> None:
-        self._url, self._headers = url, {"authorization": f"Bearer {key}", "x-takes": "0.3"}
+    def __init__(self, url: str, key: str, takes_s: float) -> None:
+        self._url = url
+        self._headers = {"authorization": f"Bearer {key}", "x-takes": str(takes_s)}
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._run) for _ in range(6)]
         self.answers: list[object] = []

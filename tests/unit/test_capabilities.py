@@ -444,3 +444,21 @@ def test_a_docker_host_keeps_rules_only_where_its_engine_s_socket_is_named():
     named = with_rule(engine_socket="/var/run/docker.sock")
     assert refusals(resolve(named), docker()) == ()
     assert [*docker().rule_faults(with_rule().autoscale_rules[0], None, None)] == []
+
+
+def with_rollout(**space):
+    split = {"endpoint": "iris", "traffic": {"blue": 100}, "rollout": ROLLOUT}
+    return stack(workspaces=[{"name": "default", "target": "docker", **space}], traffic=[split])
+
+
+def test_a_docker_host_moves_splits_only_where_its_engine_s_socket_is_named():
+    refused = [str(one) for one in refusals(resolve(with_rollout()), docker())]
+    assert refused == [
+        "Traffic 'default/iris' on target 'docker': rollout: a Docker host moves splits by a"
+        " container that has the Engine's socket, which is root of the host, and the workspace"
+        " allows none; set its engine_socket, to /var/run/docker.sock on most hosts, or leave it"
+        " out"
+    ]
+    named = with_rollout(engine_socket="/var/run/docker.sock")
+    assert refusals(resolve(named), docker()) == ()
+    assert [*docker().traffic_faults(with_rollout().traffic[0], None)] == []

@@ -14,8 +14,8 @@ from inference_provider.spec.logs import LogSettings
 from inference_provider.targets.docker.capabilities import docker_capabilities
 from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
 from inference_provider.targets.local.capabilities import local_capabilities, sending_faults
-from inference_provider.targets.local.service_status import is_needed, logs_of
 from inference_provider.targets.memory import MemoryTarget
+from inference_provider.targets.service_needs import logs_of, needs_of
 
 URL = "http://127.0.0.1:4318"
 
@@ -74,4 +74,4 @@ def test_where_logs_go_is_read_from_the_record_as_far_as_this_release_knows_it(r
     properties = {**there.properties, "logs": recorded}
     write_record(target, there.model_copy(update={"properties": properties}))
     assert logs_of(state_of(target)) == read
-    assert is_needed(state_of(target)) == (read is not None)
+    assert bool(needs_of(state_of(target))) == (read is not None)

@@ -22,8 +22,8 @@ from inference_provider.targets.local.capabilities import (
     metrics_faults,
     sending_faults,
 )
-from inference_provider.targets.local.service_status import is_needed, metrics_of
 from inference_provider.targets.memory import MemoryTarget
+from inference_provider.targets.service_needs import metrics_of, needs_of
 
 NOT_YET = "metrics: not supported yet; leave it out"
 
@@ -114,4 +114,4 @@ def test_where_metrics_go_is_read_from_the_record_as_far_as_this_release_knows_i
     properties = {**there.properties, "metrics": recorded}
     write_record(target, there.model_copy(update={"properties": properties}))
     assert metrics_of(state_of(target)) == read
-    assert is_needed(state_of(target)) == (read is not None)
+    assert bool(needs_of(state_of(target))) == (read is not None)

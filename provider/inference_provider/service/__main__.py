@@ -139,9 +139,19 @@ def _on_its_engine(workspace: str) -> _Place:
 
     target = DockerTarget("docker")
     actor = Actor(user=workspace, command="autoscaler")
+    mover = Actor(user=workspace, command="rollout")
+    canaries = Canaries(target, workspace, target.docker.counts(workspace), actor=mover)
     files = (Path(FOLDER) / DECISIONS, Path(FOLDER) / FAULTS)
     samples = target.docker.samples(workspace)
-    return _Place(target, workspace, samples, actor, *files, file_bytes=_FETCHED_BYTES)
+    return _Place(
+        target,
+        workspace,
+        samples,
+        actor,
+        *files,
+        file_bytes=_FETCHED_BYTES,
+        begin=lambda: watch(canaries),
+    )
 
 
 if __name__ == "__main__":

@@ -114,8 +114,8 @@ class WorkspaceSpec(SpecModel):
         None
     )
     """Path of the Docker Engine's socket on its host, `/var/run/docker.sock`, for the container
-    that keeps autoscale rules there: with it that is root of the host. Without it rules on a Docker
-    host are refused."""
+    that keeps autoscale rules and moves splits there: with it that is root of the host. Without it
+    rules and rollouts on a Docker host are refused."""
     identity_provider: Annotated[IdentityProvider | None, SECURITY] = None
     """Whose tokens endpoints of auth_mode `aad_token` take; there are none without it."""
     secret_store: Annotated[AnySecretStore, SECURITY] = EncryptedFileStore()

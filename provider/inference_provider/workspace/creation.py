@@ -3,7 +3,7 @@
 `engine.py` checks who may do it, and writes the journal; `rollout.py` changes instances.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from urllib.parse import urlsplit
@@ -11,12 +11,18 @@ from urllib.parse import urlsplit
 from inference_provider.access import Assignment, no_manager, roles_with
 from inference_provider.compare import changes_to, heaviest
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import CapabilityMissing, SecretNotRead, TargetError
+from inference_provider.errors import CapabilityMissing, Fault, SecretNotRead, TargetError
 from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.ownership import record_of
 from inference_provider.refusals import Refusal, at_target
 from inference_provider.router.build import READ
-from inference_provider.spec import AutoscaleRuleSpec, ChangeClass, DeploymentSpec, SpecModel
+from inference_provider.spec import (
+    AutoscaleRuleSpec,
+    ChangeClass,
+    DeploymentSpec,
+    SpecModel,
+    WorkspaceSpec,
+)
 from inference_provider.spec.connection import contents_of
 from inference_provider.spec.tls import TlsSettings
 from inference_provider.workspace.bucket_credentials import (
@@ -30,7 +36,7 @@ from inference_provider.workspace.credentials import settle
 from inference_provider.workspace.dependencies import refuse_taken_from_others, refuse_unmet
 from inference_provider.workspace.desk import forget_tokens
 from inference_provider.workspace.injection import outdated, refuse_misfit, refuse_taken_away
-from inference_provider.workspace.kept_shift import Shift
+from inference_provider.workspace.kept_shift import Phase, Shift
 from inference_provider.workspace.kept_tls import KeptTls
 from inference_provider.workspace.logins import settle_login
 from inference_provider.workspace.observe import limits_text
@@ -272,10 +278,14 @@ class Creation:
     def _make_traffic(self, desired: DesiredResource) -> None:
         state, records, now = self._state, self._ports.records, self._workspace.clock.now()
         shift: Shift | None = None
+        if not desired.at_once:
+            self._refuse_unmoved(desired)
 
         def begin() -> None:
             nonlocal shift
             shift = settle_shift(state, records, desired, self._replaced, self._actor, now)
+            if shift and shift.phase == Phase.MOVING and self._ports.keep_rules is not None:
+                self._ports.keep_rules()  # a split that nobody moves does not begin its way
 
         self._save(desired, also=begin)
         if shift:
@@ -304,9 +314,21 @@ class Creation:
         """Refuse a rule that its deployment cannot follow; a plan knows both and has done so."""
         can = self._platform.capabilities
         of = deployment if isinstance(deployment, DeploymentSpec) else None
-        space = self._state.own_spec() if can.engine_socket else None
-        if found := [*can.rule_faults(rule, of, space)]:
-            refused = (str(Refusal(at_target(resource, can), fault)) for fault in found)
+        self._refuse(resource, can.rule_faults(rule, of, self._space()))
+
+    def _refuse_unmoved(self, desired: DesiredResource) -> None:
+        """Refuse a split that nobody could move; a plan that knows its workspace has done so."""
+        can = self._platform.capabilities
+        self._refuse(desired.id, can.traffic_faults(desired.spec, self._space()))
+
+    def _space(self) -> WorkspaceSpec | None:
+        """Return the workspace, where what can be done depends on it."""
+        return self._state.own_spec() if self._platform.capabilities.engine_socket else None
+
+    def _refuse(self, resource: ResourceId, faults: Iterable[Fault]) -> None:
+        if found := [*faults]:
+            place = at_target(resource, self._platform.capabilities)
+            refused = (str(Refusal(place, fault)) for fault in found)
             raise CapabilityMissing("apply", str(resource), "; ".join(refused))
 
     def _put_back(self, resource: ResourceId) -> None:

@@ -1,8 +1,9 @@
-"""The container that keeps the autoscale rules of a workspace on a Docker host.
+"""The container with the service of a workspace on a Docker host.
 
-It has the Engine's socket, with which it is root of the host, so there is one only where the
-workspace names that socket. It runs the image of the router, in no network. When it ends, counts
-stay as they are.
+It keeps autoscale rules, and moves splits that are on their way. It has the Engine's socket, with
+which it is root of the host, so there is one only where the workspace names that socket. It runs
+the image of the router, in no network. When it ends, counts and splits stay as they are. What it is
+called is from when it did nothing but to keep rules.
 """
 
 import io
@@ -20,6 +21,7 @@ from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.library import errors
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.rule_faults import read
+from inference_provider.targets.service_needs import needs_of
 from inference_provider.workspace.endings import keeps_dying, restarts
 from inference_provider.workspace.state import State
 
@@ -33,7 +35,6 @@ _TRIES = 3
 _NOT_THERE, _NAME_TAKEN = 404, 409
 _MODULE = "inference_provider.service"
 """By its name: it stands on targets."""
-_STAYS = "counts stay as they are"
 
 
 class Autoscaler:
@@ -58,7 +59,7 @@ class Autoscaler:
         self._selecting = dict(names.selecting(records.workspace, names.AUTOSCALER))
 
     def settle(self, image: str) -> None:
-        """Have rules kept where there are any, and the socket is named; and only there.
+        """Have it run where it is needed and the socket is named; and only there.
 
         Args:
             image: Id of the image that it is to run.
@@ -108,7 +109,10 @@ class Autoscaler:
 
     def _settled(self, image: str) -> bool:
         """Whether it is there as it is wanted, or is not and is not wanted."""
-        there, socket = self._listed(), self._wanted_socket()
+        there = self._listed()
+        if not there and not needs_of(self._state):
+            return True  # most workspaces: nothing else is asked
+        socket = self._wanted_socket()
         if not socket:
             return not there
         return len(there) == 1 and _is_as_wanted(there[0], image, socket)
@@ -117,8 +121,9 @@ class Autoscaler:
         """Look again, since another may have done it, and do what is to be done."""
         if self._settled(image):
             return
+        socket = self._wanted_socket()
         self.remove()
-        if socket := self._wanted_socket():
+        if socket:
             self._start(image, socket)
 
     def names_already(self, socket: str | None) -> bool:
@@ -129,7 +134,8 @@ class Autoscaler:
             return False
 
     def _wanted_socket(self) -> str | None:
-        return self._socket() if self._state.rules() else None
+        socket = self._socket()  # first: of a record that cannot be read, needs may not be known
+        return socket if needs_of(self._state) else None
 
     def _listed(self) -> list[dict[str, Any]]:
         return listed(self._host, self._workspace)
@@ -155,7 +161,7 @@ class Autoscaler:
         more = {names.NAME: self._name, names.MADE_OF: image, names.SOCKET: socket}
         # by a bind that is written as text, the Engine would make a folder of a path that is wrong
         mounts = [Mount(SOCKET, socket, type="bind"), Mount(FOLDER, self._name, type="volume")]
-        about = f"the autoscaler of workspace '{self._workspace}'"
+        about = f"the {needs_of(self._state).name} of workspace '{self._workspace}'"
         with self._host.asked("start", about) as api:
             api.create_volume(self._name, labels=labels)
             made = api.create_container(
@@ -178,23 +184,28 @@ class Autoscaler:
 
     def told(self) -> Mapping[str, Any]:
         """Return what the status of the workspace's router says of it: fields of RouterStatus."""
-        if not self._state.rules():
+        needs = needs_of(self._state)
+        if not needs:
             return {}
         with suppress(TargetError):  # of a record that cannot be read nothing is known
             if not self._socket():
                 why = "the workspace names no engine_socket"
-                return {"missing": f"no autoscaler runs, because {why}: {_STAYS}"}
+                return {"missing": f"no {needs.name} runs, because {why}: {needs.lost}"}
         container = next(filter(None, map(self._host.container, self._ids())), None)
         if container is None or not is_running(container):
             why = f"; its last start failed: {fault}" if (fault := self._fault()) else ""
-            return {"missing": f"the autoscaler does not run: {_STAYS}{why}"}
+            return {"missing": f"the {needs.name} does not run: {needs.lost}{why}"}
         ended = restarts(endings_of(container), _START_LIMIT_S, int(time.time() // 60))
         if keeps_dying(ended):
             said = " ".join(self._host.last_lines(container["Id"], 1).split())[-300:]
-            return {"missing": f"the autoscaler ends again and again: {_STAYS}; it says: {said}"}
+            state = f"ends again and again: {needs.lost}; it says: {said}"
+            return {"missing": f"the {needs.name} {state}"}
+        return {"beside": needs.running(()), "unkept": self._unkept() if needs.rules else {}}
+
+    def _unkept(self) -> dict[str, str]:
+        """Return why rules are not kept, by deployment."""
         faults = read(self._files(f"{FOLDER}/{FAULTS}").get(FAULTS, b"{}"))
-        unkept = {name: str(one) for name, one in faults.items()}
-        return {"beside": "autoscaler runs", "unkept": unkept}
+        return {name: str(one) for name, one in faults.items()}
 
     def decisions(self) -> Iterator[str]:
         """Yield the lines of its log, oldest first."""

@@ -14,6 +14,7 @@ from inference_provider.spec import (
     WorkspaceSpec,
 )
 from inference_provider.spec.deployment import Probe
+from inference_provider.spec.traffic import TrafficSpec
 from inference_provider.targets.answers import ALIKE
 from inference_provider.targets.docker.amounts import refused
 from inference_provider.targets.samples import rule_faults
@@ -24,13 +25,15 @@ _REASONS: Mapping[Capability, Answer] = {
     "gpu_count": Answer("{asked}, and the host has {supported}", "ask for fewer"),
 }
 
-_NO_SOCKET = (
-    "a Docker host keeps rules by a container that has the Engine's socket, which is root of the"
-    " host, and the workspace allows none"
-)
-_NAME_IT = (
-    "set its engine_socket, to /var/run/docker.sock on most hosts, or scale by instance_count"
-)
+
+def _no_socket(field: str, does: str, otherwise: str) -> Fault:
+    """Return why a workspace without `engine_socket` has no service that does something."""
+    reason = (
+        f"a Docker host {does} by a container that has the Engine's socket, which is root of the"
+        " host, and the workspace allows none"
+    )
+    remedy = f"set its engine_socket, to /var/run/docker.sock on most hosts, or {otherwise}"
+    return Fault(field, reason, remedy)
 
 
 def _rule_faults(
@@ -38,8 +41,14 @@ def _rule_faults(
 ) -> Iterator[Fault]:
     """Yield why a rule cannot be kept; who applies it knows the workspace."""
     if rule.enabled and workspace is not None and not workspace.engine_socket:
-        yield Fault("", _NO_SOCKET, _NAME_IT)
+        yield _no_socket("", "keeps rules", "scale by instance_count")
     yield from rule_faults(rule, deployment)
+
+
+def _traffic_faults(spec: TrafficSpec, workspace: WorkspaceSpec | None) -> Iterator[Fault]:
+    """Yield why a split cannot move; who applies it knows the workspace."""
+    if spec.rollout and workspace is not None and not workspace.engine_socket:
+        yield _no_socket("rollout", "moves splits", "leave it out")
 
 
 def docker_capabilities(
@@ -58,6 +67,8 @@ def docker_capabilities(
         name="docker",
         kinds=WITH_RULES,
         rule_faults=_rule_faults,
+        traffic_faults=_traffic_faults,
+        rollouts=True,
         engine_socket=True,
         images=True,
         base_images=True,

@@ -1,4 +1,4 @@
-"""The router of a workspace on a Docker host, with what keeps autoscale rules beside it."""
+"""The router of a workspace on a Docker host, with the workspace's service beside it."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,7 +15,7 @@ from inference_provider.workspace.statuses import RouterStatus
 
 
 class RuledRouter(DockerRouter):
-    """Has the autoscaler run while there is a rule, and tells of it."""
+    """Has the service run while it is needed, and tells of it."""
 
     def __init__(
         self,
@@ -37,12 +37,12 @@ class RuledRouter(DockerRouter):
         super().publish(endpoints)  # last: who raises has not changed what Envoy does
 
     def keep_rules(self) -> None:
-        """Have the autoscaler run where there are rules. Raises TargetError if it cannot."""
+        """Have the service run where it is needed. Raises TargetError if it cannot."""
         self.autoscaler.settle(self.listens().image)
 
     @contextmanager
     def given(self, socket: str | None, tell: Tell) -> Iterator[None]:
-        """Have a publication fail where the autoscaler cannot run with a new engine_socket.
+        """Have a publication fail where the service cannot run with a new engine_socket.
 
         It runs as before when the block raises. With the socket of before `tell` is told that it
         does not run.
@@ -61,7 +61,7 @@ class RuledRouter(DockerRouter):
                 tell(missing)
 
     def _tend(self) -> None:
-        """Have the autoscaler run, or go on without it: requests need it not, and status tells."""
+        """Have the service run, or go on without it: requests need it not, and status tells."""
         try:
             self.keep_rules()
         except Interrupted:

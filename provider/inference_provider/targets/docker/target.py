@@ -31,6 +31,7 @@ from inference_provider.targets.docker.usage import ContainerUsage
 from inference_provider.targets.first_up import Named, first_up, saved
 from inference_provider.targets.images import Images
 from inference_provider.targets.meter import WorkspaceMeter
+from inference_provider.targets.request_counts import RequestCounts
 from inference_provider.targets.samples import Samples
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.image_store import ImageStore
@@ -122,6 +123,10 @@ class DockerPlatform:
         return WorkspaceMeter(
             HostPlace(self.host, workspace, self._open(workspace).router), running
         )
+
+    def counts(self, workspace: str) -> RequestCounts:
+        """Return what counts the requests of a workspace's deployments, for rollouts."""
+        return RequestCounts(self._open(workspace).router.counted)
 
     def decisions(self, workspace: str) -> Iterator[str]:
         """Yield what a workspace's autoscaler has written down, oldest first."""

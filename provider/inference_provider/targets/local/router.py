@@ -59,16 +59,12 @@ from inference_provider.targets.local.machine import (
     path_fault,
 )
 from inference_provider.targets.local.service_process import SERVICE, settle_service
-from inference_provider.targets.local.service_status import (
-    is_needed,
-    logs_of,
-    metrics_of,
-    said_of_service,
-)
+from inference_provider.targets.local.service_status import said_of_service
 from inference_provider.targets.local.supervisor import ORPHAN_STOP_WAIT_S, ProcessState, Supervisor
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
 from inference_provider.targets.local.supervisor_text import Program
 from inference_provider.targets.local.web_process import said_of_web, settle_web, wait_for_web
+from inference_provider.targets.service_needs import logs_of, metrics_of, needs_of
 from inference_provider.workspace.endings import Endings
 from inference_provider.workspace.logged import CallQuery
 from inference_provider.workspace.state import State
@@ -113,7 +109,7 @@ class LocalRouter:
         before = uris_of(self._in_force())
         if not uris_of(endpoints) or uris_of(endpoints) - before:
             ensure_keys(self.supervisor, self.folders, endpoints)
-        if is_needed(self._state) != self.supervisor.has(SERVICE):
+        if bool(needs_of(self._state)) != self.supervisor.has(SERVICE):
             self.settle_service()
         if self._settle_web():
             wait_for_web(self.supervisor, self._state)
@@ -245,7 +241,7 @@ class LocalRouter:
     def settle_service(self) -> None:
         """Have autoscale rules kept where there are any, by this release."""
         with self._lock("service"):  # a publication does this too, and an `up` beside it
-            settle_service(self.supervisor, self.folders, needed=is_needed(self._state))
+            settle_service(self.supervisor, self.folders, needed=bool(needs_of(self._state)))
 
     def _write_router_files(self, endpoints: Endpoints) -> None:
         with self._lock("state"):

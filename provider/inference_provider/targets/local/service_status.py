@@ -1,13 +1,10 @@
-"""Whether the workspace service of this machine is needed, and what it does, for the status."""
+"""What the workspace service of this machine does, for the status."""
 
 from contextlib import suppress
 from typing import Any
 
-from pydantic import ValidationError
-
 from inference_provider.router.table import Backend
 from inference_provider.spec.logs import LogSettings
-from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.targets.listening import bind_fault
 from inference_provider.targets.local.addresses import listens
 from inference_provider.targets.local.folders import Folders
@@ -16,56 +13,25 @@ from inference_provider.targets.local.supervisor import ProcessState, Supervisor
 from inference_provider.targets.rule_faults import read
 from inference_provider.targets.sent_logs import SentLogs, described
 from inference_provider.targets.sent_logs import read as read_sent
-from inference_provider.workspace.shifts import is_any_moving
+from inference_provider.targets.service_needs import needs_of
 from inference_provider.workspace.state import State
 
 _HOST = "127.0.0.1"
 
 
-def metrics_of(state: State) -> MetricsSettings | None:
-    """Return where what is measured goes; None where it goes nowhere."""
-    with suppress(ValidationError):  # of a newer release
-        said = state.of_workspace("metrics")
-        return MetricsSettings.model_validate(said) if said else None
-    return None
-
-
-def logs_of(state: State) -> LogSettings | None:
-    """Return where logs go; None where they go nowhere."""
-    with suppress(ValidationError):  # as above
-        said = state.of_workspace("logs")
-        return LogSettings.model_validate(said) if said else None
-    return None
-
-
-def is_needed(state: State) -> bool:
-    """Whether a rule has to be kept, a split is on its way, or metrics or logs go somewhere.
-
-    Nobody but the service does any of it.
-    """
-    goes = metrics_of(state) or logs_of(state)
-    return bool(state.rules()) or is_any_moving(state) or goes is not None
-
-
 def said_of_service(supervisor: Supervisor, folders: Folders, state: State) -> dict[str, Any]:
     """Return what a router's status has of the service; nothing where it is not needed."""
-    rules, moving, metrics = bool(state.rules()), is_any_moving(state), metrics_of(state)
-    logs = logs_of(state)
-    if not (rules or moving or metrics or logs):
+    needs = needs_of(state)
+    if not needs:
         return {}
     process, log = service_process(supervisor), folders.log_path(SERVICE, SERVICE)
     if process is None:
-        lost = ["counts stay as they are"] * rules
-        lost += ["splits stay where they are on their way"] * moving
-        lost += ["metrics go nowhere"] * bool(metrics)
-        lost += ["logs are not sent"] * bool(logs)
-        name = "autoscaler" if rules else "workspace service"
-        return {"missing": f"the {name} does not run: {', '.join(lost)}; its log is {log}"}
-    pages = [_said_of_page(process, metrics.port)] if metrics and metrics.port else []
-    pages += [_said_of_logs(folders, logs)] if logs else []
-    plain = ["workspace service runs"] * (moving or not pages)
-    said = "; ".join((*(["autoscaler runs"] if rules else plain), *pages))
-    return {"beside": said, "unkept": _unkept(folders) if rules else {}}
+        return {"missing": f"the {needs.name} does not run: {needs.lost}; its log is {log}"}
+    port = needs.metrics.port if needs.metrics else None
+    sent = [_said_of_page(process, port)] if port else []
+    sent += [_said_of_logs(folders, needs.logs)] if needs.logs else []
+    said = needs.running(sent)
+    return {"beside": said, "unkept": _unkept(folders) if needs.rules else {}}
 
 
 def _said_of_page(process: ProcessState, port: int) -> str:

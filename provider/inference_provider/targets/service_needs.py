@@ -1,0 +1,71 @@
+"""What a workspace needs its service for, and what its status says of that."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from inference_provider.spec.logs import LogSettings
+from inference_provider.spec.metrics import MetricsSettings
+from inference_provider.workspace.shifts import is_any_moving
+from inference_provider.workspace.state import State
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What nobody but the service does, of what there is to do now."""
+
+    rules: bool
+    """Whether there are autoscale rules to keep."""
+    moving: bool
+    """Whether a split is on its way."""
+    metrics: MetricsSettings | None
+    """Where what is measured goes; None where it goes nowhere."""
+    logs: LogSettings | None
+    """Where logs go; None where they go nowhere."""
+
+    def __bool__(self) -> bool:
+        goes = self.metrics or self.logs
+        return self.rules or self.moving or goes is not None
+
+    @property
+    def name(self) -> str:
+        """What the service is called."""
+        return "autoscaler" if self.rules else "workspace service"
+
+    @property
+    def lost(self) -> str:
+        """Say what happens while it does not run."""
+        said = ["counts stay as they are"] * self.rules
+        said += ["splits stay where they are on their way"] * self.moving
+        said += ["metrics go nowhere"] * bool(self.metrics)
+        said += ["logs are not sent"] * bool(self.logs)
+        return ", ".join(said)
+
+    def running(self, sent: Iterable[str]) -> str:
+        """Say that it runs, and what there is to say of its metrics and logs."""
+        told = [*sent]
+        plain = ["workspace service runs"] * (self.moving or not told)
+        return "; ".join((*(["autoscaler runs"] if self.rules else plain), *told))
+
+
+def needs_of(state: State) -> Needs:
+    """Return what the service of a workspace is needed for."""
+    return Needs(bool(state.rules()), is_any_moving(state), metrics_of(state), logs_of(state))
+
+
+def metrics_of(state: State) -> MetricsSettings | None:
+    """Return where what is measured goes; None where it goes nowhere."""
+    with suppress(ValidationError):  # of a newer release
+        said = state.of_workspace("metrics")
+        return MetricsSettings.model_validate(said) if said else None
+    return None
+
+
+def logs_of(state: State) -> LogSettings | None:
+    """Return where logs go; None where they go nowhere."""
+    with suppress(ValidationError):  # as above
+        said = state.of_workspace("logs")
+        return LogSettings.model_validate(said) if said else None
+    return None
