@@ -12,13 +12,15 @@ REQUESTS = "azml.requests.endpoint.iris.deployment.{}.code.200"
 USE = InstanceUse("iris/green", "iris.green.g.0", cpu=25.0)
 
 
+def looked(at_s, *notes, **requests):
+    counts = {REQUESTS.format(name): count for name, count in requests.items()}
+    return Reading(at_s, {"": counted(counts, ())}, (USE,), notes)
+
+
 class Measured(MemoryTarget):
     """A target whose router answers what a test gives, one look after the other."""
 
-    looks = (
-        Reading(0, counted({REQUESTS.format("blue"): 0, REQUESTS.format("green"): 0}, ()), (USE,)),
-        Reading(1, counted({REQUESTS.format("blue"): 5, REQUESTS.format("green"): 2}, ()), (USE,)),
-    )
+    looks = (looked(0, blue=0, green=0), looked(1, blue=5, green=2))
 
     def meter(self, workspace):
         del workspace
@@ -44,7 +46,7 @@ def test_metrics_are_listed_with_what_they_are_of(measured):
 
 def test_metrics_of_one_deployment_are_its_own(measured):
     found = json.loads(measured("metrics", "iris/green", "--over", "1", "--json").stdout)
-    assert found["seconds"] == 1
+    assert (found["seconds"], found["notes"]) == (1, {"default": []})
     assert [(one["metric"], one["value"]) for one in found["workspaces"]["default"]] == [
         ("RequestsPerMinute", 120.0),
         ("CpuUtilizationPercentage", 25.0),
@@ -52,10 +54,22 @@ def test_metrics_of_one_deployment_are_its_own(measured):
 
 
 def test_a_router_that_does_not_answer_is_told(measured):
-    measured.target.looks = (Reading(0), Reading(1))
+    measured.target.looks = (Reading(0, {"": None}), Reading(1, {"": None}))
     assert measured("metrics", "--over", "1").stdout.splitlines()[1:] == [
         "its router does not answer: nothing is known of requests"
     ]
+
+
+def test_what_could_not_be_measured_is_told_once(measured):
+    measured.target.looks = (
+        looked(0, "no metrics-server", blue=0), looked(1, "no metrics-server", "a pod", blue=5)
+    )  # fmt: skip
+    assert measured("metrics", "--over", "1").stdout.splitlines()[1:3] == [
+        "no metrics-server", "a pod",
+    ]  # fmt: skip
+    measured.target.looks = (looked(0, blue=0), looked(1, "a pod", blue=5))
+    found = json.loads(measured("metrics", "--over", "1", "--json").stdout)
+    assert found["notes"] == {"default": ["a pod"]}
 
 
 def test_a_deployment_that_is_not_there_is_told_at_once(measured):

@@ -28,7 +28,7 @@ REQUESTS = "azml.requests.endpoint.iris.deployment.blue.code.200"
 
 
 def reading(at_s, count, *instances):
-    return Reading(at_s, counted({REQUESTS: count}, ()), instances)
+    return Reading(at_s, {"": counted({REQUESTS: count}, ())}, instances)
 
 
 class Service:
@@ -89,7 +89,7 @@ def test_no_name_breaks_the_page(service, name):
 
 def test_who_connects_and_says_nothing_takes_no_more_than_16_threads():
     port = own_port()
-    known = series(Reading(0), Reading(15, None, (InstanceUse("a/b", "a.b.g.0", cpu=1.0),)))
+    known = series(Reading(0), Reading(15, {}, (InstanceUse("a/b", "a.b.g.0", cpu=1.0),)))
     served = Page(port, lambda: known, silent_s=600)
     with ExitStack() as silent:
         for _ in range(40):
@@ -254,7 +254,7 @@ def test_rates_are_of_the_last_15_seconds():
 def test_no_rate_spans_a_time_in_which_the_router_did_not_answer():
     window = Window()
     window.add(reading(0, 10))
-    window.add(Reading(5))
+    window.add(Reading(5, {"": None}))
     assert window.series == ()
     window.add(reading(10, 20))
     assert window.series == ()

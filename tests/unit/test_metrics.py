@@ -12,7 +12,7 @@ OF_BLUE = "azml.{}.endpoint.iris.deployment.blue"
 def looked(at_s, statistics=(), bins=(), instances=()):
     totals = [{"lower_bound": low, "width": width, "count": n} for low, width, n in bins]
     histograms = [{"name": OF_BLUE.format("latency"), "totals": totals}]
-    return Reading(at_s, counted(dict(statistics), histograms), instances)
+    return Reading(at_s, {"": counted(dict(statistics), histograms)}, instances)
 
 
 def values(before, now):
@@ -105,7 +105,7 @@ def test_a_router_that_was_started_again_counts_from_0_and_no_rate_is_negative()
 def test_a_router_that_did_not_answer_leaves_series_out_and_none_is_0():
     use = InstanceUse("iris/blue", "iris.blue.g.0", cpu=12.0)
     counts = looked(0, requests(200, 5), instances=(use,))
-    silent = Reading(60, None, (use,))
+    silent = Reading(60, {"": None}, (use,))
     of_instance = {("CpuUtilizationPercentage", "iris", "blue", "iris.blue.g.0"): 12.0}
     assert values(counts, silent) == of_instance
     assert values(silent, counts) == of_instance

@@ -37,12 +37,14 @@ def metrics(
     looks = _looks(session, names, over)
     shown = {n: [one for one in series(*two) if _is_of(one, of)] for n, two in looks.items()}
     if as_json:
-        session.print_json({"seconds": over, "workspaces": {n: _json(s) for n, s in shown.items()}})
+        found = {name: _json(some) for name, some in shown.items()}
+        notes = {name: _notes(*two) for name, two in looks.items()}
+        session.print_json({"seconds": over, "workspaces": found, "notes": notes})
         return
     for name, some in shown.items():
         session.say(f"workspace '{name}': rates and latencies are of the last {over} s")
-        if not looks[name][1].router:
-            session.say("its router does not answer: nothing is known of requests")
+        for note in _notes(*looks[name]):
+            session.say(note)
         for line in _table(some):
             session.say(line)
 
@@ -59,6 +61,12 @@ def _looks(session: Session, names: Sequence[str], over: int) -> dict[str, tuple
     before = {name: meter() for name, meter in meters.items()}
     time.sleep(over)
     return {name: (before[name], meter()) for name, meter in meters.items()}
+
+
+def _notes(before: Reading, now: Reading) -> list[str]:
+    """Return what could not be measured in any of two looks, each thing once."""
+    silent = "its router does not answer: nothing is known of requests"
+    return [*dict.fromkeys((*([] if now.answered else [silent]), *before.notes, *now.notes))]
 
 
 def _meter(session: Session, workspace: str) -> Meter:

@@ -3,9 +3,8 @@
 What is not known has no series: it is never 0.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from inference_provider.metrics.catalogue import (
     CAPACITY,
@@ -25,12 +24,11 @@ from inference_provider.metrics.catalogue import (
     UNHEALTHY,
     Metric,
 )
+from inference_provider.metrics.growth import Processes, growth, there
 from inference_provider.router.counters import Bins, Counted
 
 _MODEL_ERROR = "424"
-_NO_BINS: Bins = {}
 _ORDER = {metric.name: at for at, metric in enumerate(CATALOGUE)}
-Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,16 @@ class Reading:
 
     at_s: float
     """By a clock that never decreases."""
-    router: Counted | None = None
-    """None where the router did not answer."""
+    router: Processes = field(default_factory=dict)
+    """Of each process of it that is there."""
     instances: tuple[InstanceUse, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What could not be measured, and why, for people; not what is never measured."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether any process of the router did."""
+        return any(one is not None for one in self.router.values())
 
 
 @dataclass(frozen=True)
@@ -78,11 +83,12 @@ def series(before: Reading, now: Reading) -> tuple[Series, ...]:
         now: The last one; amounts are of it.
     """
     seconds = now.at_s - before.at_s
-    found = list(_used(now))
-    if now.router:
-        found += _there(now.router)
-    if now.router and before.router and seconds > 0:
-        found += _of_requests(before.router, now.router, seconds)
+    found, router = list(_used(now)), there(now.router)
+    if router:
+        found += _there(router)
+    grown = growth(before.router, now.router)
+    if router and grown and seconds > 0:
+        found += _of_requests(grown, _known(router), seconds)
     return tuple(sorted(found, key=lambda one: _ORDER[one.metric.name]))
 
 
@@ -95,24 +101,23 @@ def _there(router: Counted) -> Iterator[Series]:
         yield Series(CAPACITY, (*of, UNHEALTHY), max(total - healthy, 0))
 
 
-def _of_requests(before: Counted, now: Counted, seconds: float) -> Iterator[Series]:
-    answers = _grown(before.requests, now.requests)
-    errors = _grown(before.model_errors, now.model_errors)
-    known = _known(now)
-    for (endpoint, deployment, status), count in sorted(_by_cause(answers, errors).items()):
+def _of_requests(
+    grown: Counted, known: Collection[tuple[str, str]], seconds: float
+) -> Iterator[Series]:
+    """Yield the rates of what was counted in some seconds, of which `known` is there now."""
+    answers = _by_cause(grown.requests, grown.model_errors)
+    for (endpoint, deployment, status), count in sorted(answers.items()):
         code, _, model = status.partition("/")
         labels = (endpoint, deployment, code, _class_of(code), model)
         if count or (endpoint, deployment) in known:
             yield Series(REQUESTS, labels, 60 * count / seconds)
-    for of, bins in sorted(now.latency.items()):
-        took = _grown(before.latency.get(of, _NO_BINS), bins)
-        yield from _latency(of, {ms: count for ms, count in took.items() if count})
-    for endpoint, count in sorted(_grown(before.bytes, now.bytes).items()):
+    for of, bins in sorted(grown.latency.items()):
+        yield from _latency(of, {ms: count for ms, count in bins.items() if count})
+    for endpoint, count in sorted(grown.bytes.items()):
         if count or (endpoint, "") in known:
             yield Series(NETWORK, (endpoint,), count / seconds)
-    if now.connected is not None and before.connected is not None:
-        opened = _more(before.connected, now.connected)
-        yield Series(NEW_CONNECTIONS, (), opened / seconds)
+    if grown.connected is not None:
+        yield Series(NEW_CONNECTIONS, (), grown.connected / seconds)
 
 
 def _known(router: Counted) -> set[tuple[str, str]]:
@@ -158,15 +163,6 @@ def _percentile(took: Iterable[tuple[float, int]], wanted: float) -> float:
         if wanted <= 0:
             break
     return last
-
-
-def _grown(before: Mapping[Key, int], now: Mapping[Key, int]) -> dict[Key, int]:
-    return {key: _more(before.get(key, 0), count) for key, count in now.items()}
-
-
-def _more(before: int, now: int) -> int:
-    """Return how much a counter has grown; a router that was started again counts from 0."""
-    return now - before if now >= before else now
 
 
 def _used(now: Reading) -> Iterator[Series]:

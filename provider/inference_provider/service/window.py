@@ -23,7 +23,7 @@ class Window:
         while len(self._readings) > 2 and self._readings[1].at_s <= reading.at_s - self._seconds:
             self._readings.popleft()
         self.series = series(self._readings[0], reading)
-        if not (reading.router and self._readings[0].router):
+        if not (reading.answered and self._readings[0].answered):
             self._readings = deque([reading])
 
     def clear(self) -> None:

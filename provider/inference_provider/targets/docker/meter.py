@@ -3,15 +3,15 @@
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
 
 from inference_provider.errors import TargetError
+from inference_provider.metrics.growth import Processes
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.conversation import Command
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.ruled_router import RuledRouter
 from inference_provider.targets.docker.usage import ContainerUsage
-from inference_provider.targets.meter import GpuUse, Whole
+from inference_provider.targets.meter import GpuUse, Whole, of_one
 from inference_provider.targets.samples import Used
 
 _AT_ONCE = 8
@@ -29,11 +29,8 @@ class HostPlace:
         self._router = router
         self._usage = ContainerUsage(host, workspace)
 
-    def statistics(self, pattern: str) -> Mapping[str, Any]:
-        return self._router.statistics(pattern)
-
-    def histograms(self, pattern: str) -> list[dict[str, Any]]:
-        return self._router.histograms(pattern)
+    def counts(self) -> Processes:
+        return of_one(self._router.statistics, self._router.histograms)
 
     def used(self, instances: Collection[str]) -> Mapping[str, Used]:
         return self._usage(instances)
@@ -80,6 +77,9 @@ class HostPlace:
 
     def whole(self) -> Whole:
         return Whole(self._host.cores, self._host.memory)
+
+    def notes(self) -> tuple[str, ...]:
+        return ()
 
 
 def use_in(said: str) -> GpuUse:

@@ -4,15 +4,15 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 
+from inference_provider.metrics.growth import Processes
 from inference_provider.targets.envoy.router_admin import RouterAdmin
 from inference_provider.targets.local.gpus import gpus_in_use
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
 from inference_provider.targets.local.usage import Usage
-from inference_provider.targets.meter import GpuUse, Whole
+from inference_provider.targets.meter import GpuUse, Whole, of_one
 from inference_provider.targets.samples import Used
 
 
@@ -39,11 +39,8 @@ class LocalPlace:
         self._folder = folder
         self._usage = Usage()
 
-    def statistics(self, pattern: str) -> Mapping[str, Any]:
-        return self._admin.stats(pattern)
-
-    def histograms(self, pattern: str) -> list[dict[str, Any]]:
-        return self._admin.histograms(pattern)
+    def counts(self) -> Processes:
+        return of_one(self._admin.stats, self._admin.histograms)
 
     def used(self, instances: Collection[str]) -> Mapping[str, Used]:
         try:
@@ -65,6 +62,9 @@ class LocalPlace:
 
     def whole(self) -> Whole:
         return Whole(len(os.sched_getaffinity(0)), int(psutil.virtual_memory().total))
+
+    def notes(self) -> tuple[str, ...]:
+        return ()
 
 
 def _mount_of(place: Path) -> str:
