@@ -30,6 +30,7 @@ LONGEST_S = 3600
 """Seconds of which something is remembered."""
 _KEPT_SAMPLES = 360
 """So many of the longest window are kept; of one of 300 s each second's."""
+_IDLE = "no request is in flight"
 _COME_AT_ONCE, _COME_WITHIN_S = 4, 15
 """Instances that come within some seconds when `scale_out` does not say; or as many as there
 were, if those are more."""
@@ -106,13 +107,13 @@ def decide(
         memory: What the decision before returned, with the changes that were made since.
         now: The time of day, with a zone.
     """
-    raw = _raw(rule, count, sample)
+    limits = limits_at(rule, now)
+    raw = _raw(rule, count, sample, limits)
     known = _remembered(rule, count, sample, memory, raw)
     wishes = [_step_wish(rule, count, sample, known)]
     if raw is not None:
         wishes.append(_target_wish(rule, count, sample.at_s, known, raw))
     wish = max(filter(None, wishes), key=lambda one: one.count, default=_Wish(count, ()))
-    limits = limits_at(rule, now)
     wanted = min(max(wish.count, limits.least), limits.most)
     reasons = wish.why if wanted == wish.count else (*wish.why, limits.why)
     return Decision(wanted, reasons, known.with_change(sample.at_s, wanted - count))
@@ -169,19 +170,45 @@ def _target_wish(
     return raw  # at 0, somebody waits
 
 
-def _raw(rule: AutoscaleRuleSpec, count: int, sample: Sample) -> _Wish | None:
+def _raw(rule: AutoscaleRuleSpec, count: int, sample: Sample, limits: Limits) -> _Wish | None:
     """Return what the targets want by this sample alone; None when none was measured."""
+    if not count:
+        return _woken(rule, sample)
+    if not rule.targets:
+        return None if limits.least else _without_targets(rule, count, sample)
     measured = [one for one in rule.targets if one.metric in sample.values]
     if not measured:
         return None
     wishes = [_by_target(one, count, sample) for one in measured]
     best = max(wishes, key=lambda one: one.count)
     if sample.values.get(IN_FLIGHT) == 0 and best.count == 1:
-        best = _Wish(0, ("no request is in flight",))
+        best = _Wish(0, (_IDLE,))
     missing = ", ".join(one.metric for one in rule.targets if one not in measured)
     if missing and best.count < count:
         return _Wish(count, (f"{missing} could not be measured: no instance goes",))
     return best
+
+
+def _woken(rule: AutoscaleRuleSpec, sample: Sample) -> _Wish | None:
+    """Return what those want who wait for an instance: one, or as many as a target needs."""
+    if IN_FLIGHT not in sample.values:
+        return None
+    waiting = math.ceil(sample.values[IN_FLIGHT])
+    if not waiting:
+        return _Wish(0, (_IDLE,))
+    needed = [_by_target(one, 0, sample).count for one in rule.targets if one.metric == IN_FLIGHT]
+    said = "1 request waits" if waiting == 1 else f"{waiting} requests wait"
+    return _Wish(max([1, *needed]), (f"{said} for an instance",))
+
+
+def _without_targets(rule: AutoscaleRuleSpec, count: int, sample: Sample) -> _Wish | None:
+    """Return whether instances are wanted of which a rule allows none; None where steps decide.
+
+    Those are relative to what there is, and never end the last one.
+    """
+    if IN_FLIGHT not in sample.values or (rule.metrics and count > 1):
+        return None
+    return _Wish(count, ()) if sample.values[IN_FLIGHT] else _Wish(0, (_IDLE,))
 
 
 def _by_target(target: TargetRule, count: int, sample: Sample) -> _Wish:
@@ -264,6 +291,8 @@ def _step_wish(rule: AutoscaleRuleSpec, count: int, sample: Sample, known: Memor
     if not ways_in or not all(_fires(one, sample, known) for one in ways_in):
         return None
     fewer = max(count + max(one.change for one in ways_in), 1)
+    if fewer == count and not rule.least_ever:
+        return None
     if back := _fires_with(rule, count, fewer, sample, known):
         return _Wish(count, (f"with {fewer} it would be: {_told(back)}",))
     return _Wish(fewer, tuple(map(_told, ways_in)))

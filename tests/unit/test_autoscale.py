@@ -205,6 +205,50 @@ def test_a_share_of_cpu_keeps_no_idle_instance_awake():
     assert run.look(RequestsInFlight=0, CpuUtilizationPercentage=1) == 0
 
 
+def test_any_rule_that_allows_none_wakes_one_for_who_waits():
+    for asleep in (
+        busy(min_instances=0),
+        rule(min_instances=0),
+        rule(min_instances=0, metrics=[step(1)]),
+    ):
+        run = Run(asleep, 0)
+        assert run.over(600, RequestsInFlight=0) == 0
+        assert run.over(60) == 0
+        assert run.look(RequestsInFlight=1) == 1
+        assert run.why == ("1 request waits for an instance",)
+    several = Run(busy(min_instances=0), 0)
+    assert several.look(RequestsInFlight=40) == 1
+    assert several.why == ("40 requests wait for an instance",)
+
+
+def test_a_rule_without_targets_ends_its_instances_after_five_minutes_without_a_request():
+    run = Run(rule(min_instances=0), 3)
+    assert run.over(600, RequestsInFlight=1) == 3
+    assert run.over(298, RequestsInFlight=0) == 3
+    assert run.over(4, RequestsInFlight=0) == 0
+    assert Run(rule(min_instances=1), 3).over(900, RequestsInFlight=0) == 3
+
+
+def test_steps_end_all_but_the_last_instance_and_idle_time_ends_that():
+    quiet = step(-1, 30.0)
+    run = Run(rule(min_instances=0, metrics=[quiet]), 2)
+    assert run.over(302, CpuUtilizationPercentage=1, RequestsInFlight=0) == 1
+    assert run.over(298, CpuUtilizationPercentage=1, RequestsInFlight=0) == 1
+    assert run.over(4, CpuUtilizationPercentage=1, RequestsInFlight=0) == 0
+    busy_one = Run(rule(min_instances=0, metrics=[quiet]), 1)
+    assert busy_one.over(900, CpuUtilizationPercentage=1, RequestsInFlight=1) == 1
+
+
+def test_a_schedule_that_allows_none_ends_instances_in_its_time_alone():
+    night = {"cron": "10 12 * * *", "duration_s": 3600, "min_instances": 0, "max_instances": 2}
+    run = Run(rule(schedules=[night]), 3)
+    assert run.over(600, RequestsInFlight=0) == 3
+    assert run.look(RequestsInFlight=0) == 2
+    assert run.over(302, RequestsInFlight=0) == 0
+    assert run.look(RequestsInFlight=1) == 1
+    assert run.over(4000, RequestsInFlight=0) == 1
+
+
 # -- what is not measured ----------------------------------------------------------------------
 
 

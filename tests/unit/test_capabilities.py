@@ -74,18 +74,6 @@ def test_a_plain_stack_is_refused_nowhere():
             id="socket of an engine",
         ),
         pytest.param(
-            stack(autoscale_rules=[{**RULE, "min_instances": 0}]),
-            "AutoscaleRule 'default/iris/blue' on target 'local': min_instances: 0 is not supported"
-            " yet: no request would wake it; use 1 or more",
-            id="autoscale to zero",
-        ),
-        pytest.param(
-            stack(autoscale_rules=[{**RULE, "schedules": [{**NIGHT, "min_instances": 0}]}]),
-            "AutoscaleRule 'default/iris/blue' on target 'local': schedules.0.min_instances: 0 is"
-            " not supported yet: no request would wake it; use 1 or more",
-            id="autoscale to zero at night",
-        ),
-        pytest.param(
             stack(autoscale_rules=[{**RULE, "metrics": [GPU_STEP]}]),
             "AutoscaleRule 'default/iris/blue' on target 'local': metrics.0.metric:"
             " GpuUtilizationPercentage is not measured here yet; use"
@@ -462,3 +450,18 @@ def test_a_docker_host_moves_splits_only_where_its_engine_s_socket_is_named():
     named = with_rollout(engine_socket="/var/run/docker.sock")
     assert refusals(resolve(named), docker()) == ()
     assert [*docker().traffic_faults(with_rollout().traffic[0], None)] == []
+
+
+@pytest.mark.parametrize(
+    ("place", "more"),
+    [
+        ("min_instances", {"min_instances": 0}),
+        ("schedules.0.min_instances", {"schedules": [{**NIGHT, "min_instances": 0}]}),
+    ],
+)
+def test_zero_instances_are_refused_on_docker_and_not_on_this_machine(place, more):
+    asked = stack(autoscale_rules=[{**RULE, **more}])
+    assert refusals(resolve(asked), LOCAL) == ()
+    assert [str(one) for one in docker().rule_faults(asked.autoscale_rules[0], None, None)] == [
+        f"{place}: 0 is not supported yet: no request would wake it; use 1 or more"
+    ]

@@ -18,11 +18,12 @@ from inference_provider.workspace.ruled import Ruled
 SPIN = "import time; until = time.process_time() + {}\nwhile time.process_time() < until: pass\n"
 
 
-def ruled(name="iris/blue", metric="RequestsInFlight", **requests) -> Ruled:
+def ruled(name="iris/blue", metric="RequestsInFlight", min_instances=1, **requests) -> Ruled:
     endpoint, deployment = name.split("/")
     rule = AutoscaleRuleSpec(
         endpoint=endpoint,
         deployment=deployment,
+        min_instances=min_instances,
         max_instances=3,
         targets=[{"metric": metric, "target": 50}],
     )
@@ -40,7 +41,9 @@ class Router:
         self.longest = 0
         self.pids: dict[str, int] = {}
         self.usage = Usage(lambda: self.at_s)
-        self.samples = Samples(self._statistics, self._used, lambda: self.at_s)
+        self.waiting: dict[str, int] | None = {}
+        asked = self._statistics, self._used, lambda: self.at_s, lambda: self.waiting
+        self.samples = Samples(*asked)
 
     def _used(self, names):
         return self.usage.look({n: pid for n, pid in self.pids.items() if n in names})
@@ -107,6 +110,26 @@ def test_a_deployment_that_the_router_does_not_know_is_not_measured():
     assert router.sample(after_s=1) == Sample(at_s=2, ready=0)
     router.has(upstream_rq_total=0)
     assert router.sample(after_s=1).values == {"RequestsInFlight": 3}
+
+
+def test_a_deployment_that_never_had_an_instance_has_no_requests_but_those_that_wait():
+    router = Router()
+    router.has(membership_healthy=0)
+    assert router.sample(after_s=1).values == {"RequestsInFlight": 0}
+    asleep = ruled(min_instances=0)
+    assert router.sample(after_s=1, of=asleep).values["RequestsInFlight"] == 0
+    router.waiting = {"iris/blue": 7, "iris/green": 1}
+    assert router.sample(after_s=1, of=asleep).values["RequestsInFlight"] == 7
+    router.has(upstream_rq_active=2, upstream_rq_total=2)
+    assert router.sample(after_s=1, of=asleep).values["RequestsInFlight"] == 9
+
+
+def test_while_nobody_knows_who_waits_no_instance_of_those_goes_that_may_have_none():
+    router = Router()
+    router.has(membership_healthy=1, upstream_rq_active=0, upstream_rq_total=5)
+    router.waiting = None
+    assert router.sample(after_s=1, of=ruled(min_instances=0)).values == {}
+    assert router.sample(after_s=1).values["RequestsInFlight"] == 0
 
 
 def test_processor_time_is_a_share_of_what_is_asked_with_that_of_children_that_have_ended():

@@ -276,6 +276,11 @@ def test_an_endpoint_has_its_deployments_and_its_split():
         ({"enabled": True, "min_instances": 0}, {}, 160),
         ({"enabled": True, "min_instances": 1}, {"start_timeout_s": 20}, 0),
         ({"enabled": False, "min_instances": 0}, {"start_timeout_s": 20}, 0),
+        (
+            {"enabled": True, "min_instances": 1, "schedules": [{"min_instances": 0}]},
+            {"start_timeout_s": 20},
+            60,
+        ),
     ],
 )
 def test_requests_wait_as_long_as_a_start_may_take_where_a_rule_lets_there_be_none(

@@ -256,7 +256,13 @@ def _limits(fields: Mapping[str, Any]) -> Limits:
 def _to_zero(rules: Iterable[Record]) -> set[str]:
     """Return the deployments whose rule may leave them no instance."""
     found = ((rule.id.name, rule.properties) for rule in rules)
-    return {name for name, said in found if said["enabled"] and said["min_instances"] == 0}
+    return {name for name, said in found if said["enabled"] and _least_of(said) == 0}
+
+
+def _least_of(rule: Mapping[str, Any]) -> int:
+    """Return the fewest instances that a rule allows, at any time."""
+    schedules = rule.get("schedules", ())
+    return int(min([rule["min_instances"], *(one["min_instances"] for one in schedules)]))
 
 
 def _deployment_entry(

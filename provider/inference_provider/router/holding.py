@@ -108,13 +108,37 @@ def with_held(
     return tuple(_with_held(one, awake, kept) for one in endpoints)
 
 
+def awake_in(table: RouterTable) -> set[str]:
+    """Return the deployments, `<endpoint>/<deployment>`, of which instances get requests."""
+    return {
+        f"{endpoint.name}/{one.name}"
+        for endpoint in table.endpoints
+        for one in endpoint.deployments
+        if one.backends and not one.held
+    }
+
+
+def kept_in(table: RouterTable) -> dict[str, int]:
+    """Return the patience of deployments that hold requests, seconds.
+
+    They keep it until they have an instance, though their rule is gone or allows no zero any more.
+    """
+    return {
+        f"{endpoint.name}/{one.name}": one.patience_s
+        for endpoint in table.endpoints
+        for one in endpoint.deployments
+        if one.held
+    }
+
+
 def _with_held(
     endpoint: EndpointEntry, awake: Collection[str], kept: Mapping[str, int]
 ) -> EndpointEntry:
     def settled(one: DeploymentEntry) -> DeploymentEntry:
         name = f"{endpoint.name}/{one.name}"
-        patience_s = one.patience_s or kept.get(name, 0)
-        held = bool(patience_s) and not (one.backends and name in awake)
+        takes = bool(one.backends) and name in awake
+        patience_s = one.patience_s or (0 if takes else kept.get(name, 0))
+        held = bool(patience_s) and not takes
         if (patience_s, held) == (one.patience_s, one.held):
             return one
         return one.model_copy(update={"patience_s": patience_s, "held": held})

@@ -53,9 +53,14 @@ def traffic_of(deployment: str, statistics: Mapping[str, Any]) -> Traffic:
 
 
 def is_counted(deployment: str, statistics: Mapping[str, Any]) -> bool:
-    """Whether `traffic_of` has all it reads; a router has it of every deployment that it knows."""
-    names = {f"cluster.{deployment}.{one}" for one in (_HEALTHY, _IN_FLIGHT, _BEGUN)}
-    return statistics.keys() >= names
+    """Whether `traffic_of` has all it reads; a router has it of every deployment that it knows.
+
+    Of one that never had an instance it counts no requests: there were none.
+    """
+    healthy, *requests = (f"cluster.{deployment}.{one}" for one in (_HEALTHY, _IN_FLIGHT, _BEGUN))
+    if statistics.get(healthy) == 0 and not statistics.keys() & {*requests}:
+        return True
+    return statistics.keys() >= {healthy, *requests}
 
 
 class InForce(Frozen):

@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,6 +24,7 @@ from inference_provider.service.faults import Faults
 from inference_provider.service.log_export import LogExport
 from inference_provider.service.looking import look
 from inference_provider.service.metering import Metering
+from inference_provider.service.waking import Waking
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.system_clock import SystemClock
 
@@ -49,6 +50,8 @@ class _Place:
     """Ends this process where it may not go on."""
     begin: Callable[[], None] = lambda: None
     """Begins what runs beside, in threads of its own."""
+    pause: Callable[[float], None] = time.sleep
+    """Waits between two looks."""
 
 
 def main() -> None:
@@ -79,7 +82,7 @@ def _keep(place: _Place) -> NoReturn:
     while True:
         place.look_on()
         said = look(autoscaler, said)
-        time.sleep(PERIOD_S)
+        place.pause(PERIOD_S)
 
 
 def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
@@ -110,13 +113,16 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
     logs = LogExport(lambda: log_sources(folders), router.logs, folders.sent_logs, workspace)
     counts, mover = target.local.counts(workspace), current_actor("rollout")
     canaries = Canaries(target, workspace, counts, actor=mover)
+    waking = Waking(router.held.room, lambda: target.publish(workspace))
 
     def begin() -> None:
         metering.run()
         logs.run()
         watch(canaries)
+        waking.run()
 
-    return _Place(target, workspace, samples, actor, *files, look_on=look_on, begin=begin)
+    place = _Place(target, workspace, samples, actor, *files, look_on=look_on, begin=begin)
+    return replace(place, pause=waking.pause)
 
 
 def where(arguments: list[str]) -> tuple[str, list[str]]:

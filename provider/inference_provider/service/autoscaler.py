@@ -169,7 +169,7 @@ class Autoscaler:
 
     def _tell_of(self, one: Ruled, known: _Known, sample: Sample) -> None:
         """Keep the fault of what has not been measured for a while; end one that is over."""
-        missing = sorted(metrics_of(one.rule) - sample.values.keys())
+        missing = sorted(metrics_of(one.rule) - sample.values.keys()) if one.count else []
         if not missing or known.measured_s is None:
             known.measured_s = sample.at_s
         if sample.at_s >= known.measured_s + _UNMEASURED_S:

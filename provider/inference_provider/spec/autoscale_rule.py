@@ -155,10 +155,14 @@ class AutoscaleRuleSpec(SpecModel):
         """The highest count that it may want: its own, or some schedule's."""
         return max([self.max_instances, *(one.max_instances for one in self.schedules)])
 
+    @property
+    def least_ever(self) -> int:
+        """The lowest count that it may want: its own, or some schedule's."""
+        return min([self.min_instances, *(one.min_instances for one in self.schedules)])
+
     def within_any(self, count: int) -> int:
         """Return a count, moved into what the limits, or those of some schedule, allow."""
-        least = min([self.min_instances, *(one.min_instances for one in self.schedules)])
-        return min(max(count, least), self.most_ever)
+        return min(max(count, self.least_ever), self.most_ever)
 
 
 def _refuse_min_above_max(least: int, most: int) -> None:

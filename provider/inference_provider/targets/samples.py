@@ -73,6 +73,8 @@ class Samples:
         statistics: Returns those of a router whose names match a regular expression.
         usage: Returns what some instances use, by name, without those that have ended.
         clock: Seconds of a clock that never decreases.
+        waiting: Returns the requests that wait for an instance, by `<endpoint>/<deployment>`; None
+            when nobody knows.
     """
 
     def __init__(
@@ -80,8 +82,10 @@ class Samples:
         statistics: Callable[[str], Mapping[str, Any]],
         usage: Callable[[Collection[str]], Mapping[str, Used]],
         clock: Callable[[], float] = time.monotonic,
+        waiting: Callable[[], Mapping[str, int] | None] = dict,
     ) -> None:
         self._statistics = statistics
+        self._waiting = waiting
         self._usage = usage
         self._clock = clock
         self._begun: dict[str, tuple[float, int]] = {}
@@ -100,8 +104,9 @@ class Samples:
             self._begun.clear()
             return {name: Sample(at_s=at_s, ready=0) for name in names}
         self._begun = {name: one for name, one in self._begun.items() if name in names}
-        used = self._used(deployments)
-        return {one.id.name: self._sample(one, at_s, found, used) for one in deployments}
+        used, to_zero = self._used(deployments), any(not one.rule.least_ever for one in deployments)
+        waiting = self._waiting() if to_zero else {}
+        return {one.id.name: self._sample(one, at_s, found, used, waiting) for one in deployments}
 
     def _used(self, deployments: Collection[Ruled]) -> Mapping[str, Used]:
         """Return what instances use, by name, where a rule asks for it: it costs a look at all."""
@@ -109,7 +114,12 @@ class Samples:
         return self._usage(serving) if serving else {}
 
     def _sample(
-        self, one: Ruled, at_s: float, found: Mapping[str, Any], used: Mapping[str, Used]
+        self,
+        one: Ruled,
+        at_s: float,
+        found: Mapping[str, Any],
+        used: Mapping[str, Used],
+        waiting: Mapping[str, int] | None,
     ) -> Sample:
         name = one.id.name
         own, copied = traffic_of(name, found), traffic_of(name + MIRROR_SUFFIX, found)
@@ -118,7 +128,9 @@ class Samples:
             self._begun.pop(name, None)
             return Sample(at_s=at_s, ready=0, values=values)
         in_flight, begun = own.in_flight + copied.in_flight, own.begun + copied.begun
-        values |= {IN_FLIGHT: float(in_flight), **dict(self._rate(name, at_s, begun))}
+        values |= dict(self._rate(name, at_s, begun))
+        if waiting is not None or one.rule.least_ever:
+            values[IN_FLIGHT] = float(in_flight + (waiting or {}).get(name, 0))
         return Sample(at_s=at_s, ready=max(own.healthy, copied.healthy), values=values)
 
     def _rate(self, name: str, at_s: float, begun: int) -> Iterator[tuple[str, float]]:
@@ -146,13 +158,21 @@ def _percentages(one: Ruled, used: Collection[Used]) -> Iterator[tuple[str, floa
         yield MEMORY, 100 * mean(each.memory for each in used) / bytes_of(asked.memory)
 
 
-def rule_faults(rule: AutoscaleRuleSpec, deployment: DeploymentSpec | None) -> Iterator[Fault]:
-    """Yield why a rule cannot be kept by us; nothing of one that is off."""
+def rule_faults(
+    rule: AutoscaleRuleSpec, deployment: DeploymentSpec | None, *, to_zero: bool = False
+) -> Iterator[Fault]:
+    """Yield why a rule cannot be kept by us; nothing of one that is off.
+
+    Args:
+        rule: It.
+        deployment: Whose count it decides; None where that is not known.
+        to_zero: Whether requests can wait for an instance.
+    """
     if not rule.enabled:
         return
     least = {f"schedules.{i}": one.min_instances for i, one in enumerate(rule.schedules)}
     for place, count in {"": rule.min_instances, **least}.items():
-        if count == 0:
+        if count == 0 and not to_zero:
             field = f"{place}.min_instances".lstrip(".")
             yield Fault(field, "0 is not supported yet: no request would wake it", "use 1 or more")
     used: dict[str, str] = {f"targets.{i}": one.metric for i, one in enumerate(rule.targets)}

@@ -348,6 +348,10 @@ class Engine(Told):
         """Return what changes the counts that rules decide."""
         return Scaling(self._workspace(workspace), actor)
 
+    def publish(self, workspace: str) -> None:
+        """Have the router serve what is recorded: which requests wait has changed."""
+        self._workspace(workspace).convergence.change(lambda: None, Publish.WHILE_IT_RUNS)
+
     def renew(self, workspace: str) -> None:
         """Replace what runs beside a workspace and is of another release; nothing that serves."""
 

@@ -262,7 +262,7 @@ class Observer:
             return {**found, "status": fault, "degraded": fault}
         ready = _ready(running, healthy)
         said = f"{ready} of {wanted} instances ready"
-        if rule and not least and not wanted:
+        if rule and not rule.least_ever and not wanted:
             said = "no instance, until a request comes"
         if seen.router.healthy is None and running:
             silent = "the router does not say which are ready"

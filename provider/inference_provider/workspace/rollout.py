@@ -163,9 +163,10 @@ class Rollout:
             return unit.rule.within_any(scaled_to)
         serving = serving_of(self._compute, before) if before else ()
         count = sum(i.stands_for for i in serving)
-        if serving and before and before.generation == unit.generation:
+        runs_on = before is not None and before.generation == unit.generation
+        if runs_on and before and (serving or before.admitted == ()):
             # a schedule of it may be open now: who keeps the rule knows
-            return unit.rule.within_any(count or (declared if unit.rule.min_instances else 0))
+            return unit.rule.within_any(count or (declared if unit.rule.least_ever else 0))
         # of one that has no instance now, too, one must have started before it is admitted
         return max(unit.rule.within(count or declared), 1)
 

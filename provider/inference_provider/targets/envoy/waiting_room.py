@@ -6,7 +6,7 @@ healthy instance, or the deployment's patience ends. A caller that gives up is g
 because Envoy then closes the connection.
 
 Whoever publishes asks `with_held` which deployments hold their requests, and is told by `changed`
-when that is another answer.
+when that is another answer. Where others publish, `follow` takes over what they do.
 """
 
 import asyncio
@@ -49,6 +49,10 @@ tries, and logs, as often as that."""
 _GOES_ON = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 
 
+def _nothing() -> None:
+    """Do nothing, and tell nobody."""
+
+
 class WaitingRoom:
     """That of one router.
 
@@ -57,6 +61,8 @@ class WaitingRoom:
         admin: Says what goes to deployments.
         changed: Called when `with_held` would return something else.
         most: What waits at a time: of all deployments, and of one.
+        catch_up: Called before anything is decided; for who calls `follow`.
+        begun: Called when a request waits as the first one for a deployment without an instance.
     """
 
     def __init__(
@@ -65,8 +71,13 @@ class WaitingRoom:
         admin: RouterAdmin,
         changed: Callable[[], None],
         most: Most = (MOST, MOST_OF_ONE),
+        *,
+        catch_up: Callable[[], None] = _nothing,
+        begun: Callable[[], None] = _nothing,
     ) -> None:
         self._most = most
+        self._catch_up = catch_up
+        self._begun = begun
         self._path = folder / SOCKET
         self._admin = admin
         self._changed = changed
@@ -106,11 +117,37 @@ class WaitingRoom:
             self._awake = {n for n in self._awake if n in asked and asked[n].backends}
             kept = self._former.kept(asked, self._awake, time.monotonic())
             found = with_held(endpoints, self._awake, kept)
-            self._deployments = _by_name(found)
-            self._patient = {name for name, one in self._deployments.items() if one.patience_s}
+            self._learn(_by_name(found))
+        return found
+
+    def follow(self, endpoints: tuple[EndpointEntry, ...]) -> None:
+        """Take over what others are about to publish, with what holds requests there."""
+        with self._deciding:
+            told = _by_name(endpoints)
+            self._awake = {
+                name
+                for name, one in told.items()
+                if one.backends and (not one.held or self._stays_awake(name, one))
+            }
+            self._learn(told)
+
+    def woken(self) -> tuple[str, ...]:
+        """Return deployments that need hold no request any more, though `follow` said they do."""
+        with self._deciding:
+            known = self._deployments or {}
+            return tuple(sorted(n for n in self._awake if n in known and known[n].held))
+
+    def _stays_awake(self, name: str, now: DeploymentEntry) -> bool:
+        """Whether an instance still gets requests that was found to take them."""
+        before = (self._deployments or {}).get(name)
+        kept = before is not None and not {*before.backends}.isdisjoint(now.backends)
+        return kept and name in self._awake
+
+    def _learn(self, deployments: Mapping[str, DeploymentEntry]) -> None:
+        self._deployments = deployments
+        self._patient = {name for name, one in deployments.items() if one.patience_s}
         if self._loop and self._news:
             self._loop.call_soon_threadsafe(self._news.set)
-        return found
 
     # -- the thread ----------------------------------------------------------------------------
 
@@ -140,6 +177,7 @@ class WaitingRoom:
                 await asyncio.wait_for(self._news.wait(), pause_s)
                 until_s = time.monotonic() + _CROWD_S
             self._news.clear()
+            self._catch_up()
             for line in self._lines.values():
                 line.refuse_late(time.monotonic())
             if self._former.ends(time.monotonic()):
@@ -217,6 +255,7 @@ class WaitingRoom:
 
     async def _answer(self, head: str, reader: asyncio.StreamReader) -> bytes | None:
         """Return the answer about a request; None where its caller has given up."""
+        self._catch_up()
         name, body_bytes = asked_of(head.split(" ", 2)[1]), kept_bytes(head)
         known = self._deployments
         deployment = (known or {}).get(name)
@@ -235,6 +274,8 @@ class WaitingRoom:
                 told.set_result(may)
 
         line.join(go_on, time.monotonic() + (patience_s or LONGEST_PATIENCE_S), body_bytes)
+        if len(line) == 1 and not (deployment and deployment.backends):
+            self._begun()
         gone = asyncio.ensure_future(reader.read(1))
         try:
             both: set[asyncio.Future[Any]] = {told, gone}

@@ -87,7 +87,7 @@ def local_capabilities(
     return TargetCapabilities(
         name="local",
         kinds=WITH_RULES,
-        rule_faults=lambda rule, deployment, _workspace: rule_faults(rule, deployment),
+        rule_faults=lambda rule, deployment, _space: rule_faults(rule, deployment, to_zero=True),
         amounts_asked=True,
         rollouts=True,
         gpus=lambda _base_image: gpus(),

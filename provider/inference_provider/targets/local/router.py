@@ -28,6 +28,7 @@ from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.targets.envoy.connections import refuses
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.drain import drain
+from inference_provider.targets.envoy.held import Held, may_wait
 from inference_provider.targets.envoy.log_bound import ACCESS_LOG_BYTES
 from inference_provider.targets.envoy.serving import Serving
 from inference_provider.targets.listening import (
@@ -58,6 +59,7 @@ from inference_provider.targets.local.machine import (
     open_files_fault,
     path_fault,
 )
+from inference_provider.targets.local.room_process import begin_room, ensure_room, room_fault
 from inference_provider.targets.local.service_process import SERVICE, settle_service
 from inference_provider.targets.local.service_status import said_of_service
 from inference_provider.targets.local.supervisor import ORPHAN_STOP_WAIT_S, ProcessState, Supervisor
@@ -91,6 +93,7 @@ class LocalRouter:
         self.supervisor = Supervisor(folders.supervisor_folder, listener=_listener(folders))
         self.envoy = Delivery(folders.router_folder)
         self.serving = Serving(self.envoy, self._listens, self.runs)
+        self.held = Held(folders.router_folder, self.envoy)
 
     @property
     def listen_address(self) -> ListenAddress:
@@ -113,7 +116,18 @@ class LocalRouter:
             self.settle_service()
         if self._settle_web():
             wait_for_web(self.supervisor, self._state)
-        self.serving.publish(endpoints)  # last: who raises has not changed what Envoy does
+        self._publish_held(self.held.settled(endpoints))  # last: who raises has not changed Envoy
+
+    def _publish_held(self, endpoints: tuple[EndpointEntry, ...]) -> None:
+        """Publish endpoints of which some may hold requests, and have those wait somewhere."""
+        if may_wait(endpoints):
+            with self._lock("waiting"):
+                ensure_room(self.supervisor, self.folders)
+        with self.held.told(endpoints):
+            self.serving.publish(endpoints)
+        if not may_wait(endpoints):
+            with self._lock("waiting"):
+                begin_room(self.supervisor, self.folders, needed=False)
 
     def metrics(self) -> MetricsSettings | None:
         """Return where what is measured goes; None where it goes nowhere."""
@@ -156,6 +170,9 @@ class LocalRouter:
             "endings": read_endings(self.supervisor.ends_file).get(ROUTER, Endings()),
             "start_limit_s": int(ROUTER_START_TIMEOUT_S),
         }
+        waits = may_wait(self._in_force())
+        if lost := room_fault(self.supervisor, self.folders, needed=waits):
+            known["missing"] = "; ".join(filter(None, (known.get("missing"), lost)))
         return said.model_copy(update=known)
 
     def _process(self) -> ProcessState | None:
@@ -229,8 +246,11 @@ class LocalRouter:
             self._mend_others()
 
     def _mend_others(self) -> None:
-        """Have keys fetched and autoscale rules kept; the status says so where nobody does."""
+        """Have keys fetched, requests wait and rules kept; the status says so where nobody does."""
         begin_keys(self.supervisor, self.folders, self._in_force())
+        with self._lock("waiting"):
+            needed = may_wait(self._in_force())
+            begin_room(self.supervisor, self.folders, needed=needed)
         self.settle_service()
         self._settle_web()
 
@@ -245,7 +265,7 @@ class LocalRouter:
 
     def _write_router_files(self, endpoints: Endpoints) -> None:
         with self._lock("state"):
-            self.serving.write(endpoints())
+            self.serving.write(self.held.settled(endpoints()))
 
     def _lock(self, name: str) -> AbstractContextManager[None]:
         path = self.folders.folder / "locks" / f"{name}.lock"

@@ -92,7 +92,11 @@ class LocalPlatform:
         def used(names: Collection[str]) -> Mapping[str, Used]:
             return usage.look({n: pid for n, pid in pids().items() if n in names})
 
-        return Samples(router.envoy.admin.stats, used)
+        def waiting() -> Mapping[str, int] | None:
+            said = router.held.room.ask()
+            return None if said is None else said.waiting
+
+        return Samples(router.envoy.admin.stats, used, waiting=waiting)
 
     @staticmethod
     def _pids(router: LocalRouter) -> Callable[[], dict[str, int]]:

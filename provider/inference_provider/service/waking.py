@@ -1,0 +1,62 @@
+"""Requests that begin to wait for an instance: the autoscaler looks at once.
+
+And the other way round: once an instance takes them, the router need hold them no more, which is a
+publication. Until that is made every request still asks first, and goes on.
+"""
+
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable
+
+from inference_provider.service.looking import look
+from inference_provider.targets.envoy.room import Room
+
+_LONGEST_S = 1.0
+"""Longest wait for news, and pause where nobody answers: no request waits then."""
+
+
+class Waking:
+    """What follows from what the process says in which requests wait.
+
+    Args:
+        room: Asks it.
+        publish: Has the router serve what is recorded.
+    """
+
+    def __init__(self, room: Room, publish: Callable[[], None]) -> None:
+        self._room = room
+        self._publish = publish
+        self._after = -1
+        self._begun = threading.Event()
+
+    def run(self) -> None:
+        """Follow it in a thread of its own, as long as this process lives."""
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but no longer than until a request waits for a deployment without an instance."""
+        self._begun.wait(seconds)
+        self._begun.clear()
+
+    def look(self) -> None:
+        """Wait for news, and do what follows from it. Raises InferenceError."""
+        said = self._room.ask(self._after, _LONGEST_S)
+        if said is None:
+            time.sleep(_LONGEST_S)
+            return
+        if said.news != self._after:
+            self._after = said.news
+            self._begun.set()
+        if said.woken:
+            self._publish()
+
+    def _run(self) -> None:
+        said = ""
+        try:
+            while True:
+                said = look(self, said)
+        except BaseException:  # noqa: BLE001 - the process lives on, and nobody would be woken
+            traceback.print_exc()
+            os._exit(1)

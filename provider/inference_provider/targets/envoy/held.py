@@ -1,0 +1,59 @@
+"""What holds requests, where whoever publishes has no waiting room in its own process.
+
+Nobody remembers it: a deployment holds requests while it has no instance, and until the process in
+which they wait says that one takes them. What is in force is in the router's table.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from inference_provider.router.holding import awake_in, kept_in, with_held
+from inference_provider.router.table import EndpointEntry, RouterTable
+from inference_provider.targets.envoy.delivery import Delivery
+from inference_provider.targets.envoy.room import Room
+from inference_provider.targets.envoy.room_file import RoomFile
+
+Endpoints = tuple[EndpointEntry, ...]
+
+
+class Held:
+    """That of one router.
+
+    Args:
+        folder: The router's.
+        delivery: Knows the table in force.
+    """
+
+    def __init__(self, folder: Path, delivery: Delivery) -> None:
+        self._delivery = delivery
+        self._file = RoomFile(folder)
+        self.room = Room(folder)
+
+    def settled(self, endpoints: Endpoints) -> Endpoints:
+        """Return endpoints to publish, in which those deployments hold requests that have to."""
+        table = self._delivery.in_force()
+        if table is None:  # an older release wrote it, or a publication was killed
+            table = RouterTable(folder="", host="", port=0, metrics_port=0, endpoints=endpoints)
+        kept, awake = kept_in(table), awake_in(table)
+        if not kept and not may_wait(endpoints):
+            return endpoints
+        said = self.room.ask() if kept else None
+        return with_held(endpoints, {*awake, *(said.woken if said else ())}, kept)
+
+    @contextmanager
+    def told(self, endpoints: Endpoints) -> Iterator[None]:
+        """Have the process beside know what the block publishes; see `settled`."""
+        table = self._delivery.in_force()
+        before = kept_in(table) if table else {}
+        if not before and not may_wait(endpoints):
+            yield
+            self._file.drop()
+            return
+        with self._file.told(endpoints, before):
+            yield
+
+
+def may_wait(endpoints: Endpoints) -> bool:
+    """Whether requests of any of these may have to wait for an instance."""
+    return any(one.patience_s for endpoint in endpoints for one in endpoint.deployments)

@@ -1,0 +1,91 @@
+"""`waiting.json`: what is about to be published, for the process in which requests wait.
+
+Where that is not who publishes, it has to know before the router does: a deployment that loses its
+last instance lets no request go on from then on.
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from inference_provider.router.table import EndpointEntry
+from inference_provider.targets.private_file import write_private
+
+NAME = "waiting.json"
+_ENDPOINTS = TypeAdapter(tuple[EndpointEntry, ...])
+_KNOWN = {"name", "backends", "timeout_ms", "max_concurrent", "patience_s", "held"}
+"""Fields of a deployment that the process goes by, and those that an entry cannot be without."""
+_Stamp = tuple[int, int] | None
+
+
+class RoomFile:
+    """That of one router."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / NAME
+        self._seen: _Stamp = None
+
+    @contextmanager
+    def told(
+        self, endpoints: tuple[EndpointEntry, ...], also: Collection[str] = ()
+    ) -> Iterator[None]:
+        """Say what the block publishes; when that fails, what was said before holds.
+
+        Args:
+            endpoints: With what holds requests.
+            also: Deployments, `<endpoint>/<deployment>`, that may still be asked about though none
+                of their requests is to wait any more.
+        """
+        before = self._text()
+        write_private(self._path, _text(endpoints, also))
+        try:
+            yield
+        except BaseException:
+            if before:
+                write_private(self._path, before)
+            raise
+
+    def drop(self) -> None:
+        """Say nothing any more: no request waits."""
+        self._path.unlink(missing_ok=True)
+
+    def news(self) -> tuple[EndpointEntry, ...] | None:
+        """Return what is said; None when it is what this has returned before, or nothing."""
+        stamp = self._stamp()
+        if stamp is None or stamp == self._seen:
+            return None
+        with suppress(OSError, ValueError):  # of another release
+            found = _ENDPOINTS.validate_json(self._path.read_bytes())
+            self._seen = stamp
+            return found
+        return None
+
+    def _text(self) -> str:
+        with suppress(OSError):
+            return self._path.read_text()
+        return ""
+
+    def _stamp(self) -> _Stamp:
+        with suppress(OSError):
+            found = self._path.stat()
+            return found.st_ino, found.st_mtime_ns
+        return None
+
+
+def _text(endpoints: tuple[EndpointEntry, ...], also: Collection[str]) -> str:
+    """Return what is said: of deployments whose requests may wait, and of nothing else."""
+    chosen = []
+    for endpoint in endpoints:
+        deployments = tuple(
+            one
+            for one in endpoint.deployments
+            if one.patience_s or f"{endpoint.name}/{one.name}" in also
+        )
+        if deployments:
+            chosen.append(EndpointEntry(name=endpoint.name, keys=(), deployments=deployments))
+    each: Any = {"name": True, "keys": True, "deployments": {"__all__": _KNOWN}}
+    known = {"__all__": each}
+    return _ENDPOINTS.dump_json(tuple(chosen), include=known).decode()

@@ -1,0 +1,80 @@
+"""The process in which requests wait for an instance, for the router of this machine.
+
+It runs under the workspace's supervisord while a deployment may have no instance
+(`targets/envoy/room_server.py`): apart from the autoscaler, which may end while they wait.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import inference_provider
+from inference_provider.errors import NotReady
+from inference_provider.router.holding import SOCKET
+from inference_provider.targets.envoy import room
+from inference_provider.targets.envoy.connections import refuses
+from inference_provider.targets.local.folders import Folders
+from inference_provider.targets.local.supervisor import Supervisor
+from inference_provider.targets.local.supervisor_rpc import SupervisorGone
+from inference_provider.targets.local.supervisor_text import Program
+
+WAITING = "waiting"
+"""The program's name; an instance's cannot be the same, since it contains dots."""
+_MODULE = "inference_provider.targets.envoy.room_server"
+"""By its name: who publishes needs no event loop."""
+_START_S = 20.0
+
+
+def ensure_room(supervisor: Supervisor, folders: Folders) -> None:
+    """Run it, and wait until it answers.
+
+    Raises:
+        NotReady: It does not answer; its log says why.
+    """
+    begin_room(supervisor, folders, needed=True)
+    until_s = time.monotonic() + _START_S
+    while any(refuses(str(folders.router_folder / name)) for name in (SOCKET, room.SOCKET)):
+        if time.monotonic() > until_s:
+            log = folders.log_path(WAITING, WAITING)
+            limit = f"it does not answer within {_START_S:.0f} s"
+            what = "the process in which requests wait for an instance"
+            raise NotReady("start", what, limit, f"read {log}")
+        time.sleep(0.02)
+
+
+def begin_room(supervisor: Supervisor, folders: Folders, *, needed: bool) -> None:
+    """Start it where it is needed, or end it; waits for no start."""
+    if not needed and not supervisor.has(WAITING):
+        return  # most workspaces: nothing is asked
+    try:
+        process = supervisor.process(WAITING)
+        if needed and not (process and process.runs):
+            supervisor.remove(WAITING)  # also one that outlived its supervisord
+            supervisor.add(_program(folders))
+        elif process and not needed:
+            supervisor.remove(WAITING)
+    except SupervisorGone:  # nothing can be started; the next start does it
+        return
+
+
+def room_fault(supervisor: Supervisor, folders: Folders, *, needed: bool) -> str:
+    """Say that it does not run; empty when it does, or need not."""
+    process = supervisor.processes().get(WAITING) if needed else None
+    if not needed or (process and process.runs):
+        return ""
+    log = folders.log_path(WAITING, WAITING)
+    lost = "no request can wait for an instance"
+    return f"{lost}: the process for that does not run; its log is {log}"
+
+
+def _program(folders: Folders) -> Program:
+    folder = str(folders.router_folder)
+    package = Path(inference_provider.__file__).parents[1]  # where it is not installed, but run
+    return Program(
+        name=WAITING,
+        argv=(sys.executable, "-P", "-m", _MODULE, folder),
+        environment={"PYTHONPATH": str(package)},
+        directory=folder,
+        log=str(folders.log_path(WAITING, WAITING)),
+        stop_wait_s=2,
+    )
