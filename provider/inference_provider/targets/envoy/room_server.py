@@ -1,8 +1,8 @@
 """The process in which requests wait for an instance, where nobody lives as long as the router.
 
 It has the waiting room of a router that others publish to, `python -m … FOLDER`. They say first
-what they publish, in a file (`room_file.py`), and ask who waits over a socket beside it (`room.py`).
-A router's first process has the room as a thread instead.
+what they publish, in a file (`room_file.py`), and ask who waits over a socket (`room.py`). A
+router's first process has the room as a thread instead.
 
 Whoever waits when this ends is answered 503 by Envoy, and who comes next waits in its successor.
 """
