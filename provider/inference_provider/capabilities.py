@@ -21,6 +21,7 @@ OWN_BYTES = 65_536
 """Bytes reserved for the command line and the variables that we set or pass on (PATH, HOME, …)."""
 
 Capability = Literal[
+    "alerts",
     "app_insights",
     "auth_modes",
     "base_images",
@@ -62,6 +63,7 @@ class Answer(NamedTuple):
 
 
 _PLAIN: Mapping[Capability, Answer] = {
+    "alerts": Answer("nothing here watches alerts yet", "leave it out"),
     "app_insights": Answer("not supported yet", "leave it false"),
     "auth_modes": Answer("'{asked}' is not supported yet", "use {supported}"),
     "base_images": Answer("not supported yet", "leave it out"),
@@ -196,6 +198,8 @@ class TargetCapabilities(Frozen):
     """Whether a router sees the address of who calls it, and so can refuse some."""
     logs: bool = False
     """Whether logs are sent somewhere."""
+    alerts: bool = False
+    """Whether something watches the alerts of endpoints."""
     metrics: bool = False
     """Whether what is measured is served, or sent somewhere."""
     service: bool = False

@@ -212,6 +212,8 @@ def _endpoint_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
     if spec.allowed_source_ranges and not can.source_ranges:  # `disabled` needs some
         yield can.fault("allowed_source_ranges", "source_ranges")
     yield from _range_faults("allowed_source_ranges", spec.allowed_source_ranges)
+    if spec.alerts and not can.alerts:
+        yield can.fault("alerts", "alerts")
     if spec.identity is not None and Kind.IDENTITY not in can.kinds:
         yield can.fault("identity", "kinds", Kind.IDENTITY.value)
 

@@ -12,6 +12,7 @@ from inference_provider.dynamic.autoscale_rule import AutoscaleRuleProvider
 from inference_provider.dynamic.deployment import DeploymentProvider
 from inference_provider.dynamic.endpoint import EndpointProvider
 from inference_provider.dynamic.traffic import TrafficProvider
+from pulumi_inference.alert_args import AlertRuleArgs
 from pulumi_inference.args import (
     CodeConfigurationArgs,
     DataCollectorArgs,
@@ -53,6 +54,9 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
         allowed_source_ranges: Addresses that may call it, in CIDR notation; all when left out.
         cors: Which pages of other sites may call it from a browser; none when left out.
         request_limits: How many requests it takes in a minute, and how large they may be.
+        alerts: When a person is to hear of it, by a name of yours.
+        alert_webhooks: URLs that are told, by the name that `webhook` of an alert has; encrypted in
+            the state.
         description: What it is for.
         tags: Words of your own, by name.
         stack: Owner's label; the Pulumi project's name when left out.
@@ -88,6 +92,8 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
         allowed_source_ranges: Input[Sequence[Input[str]]] | None = None,
         cors: Input[CorsArgs] | None = None,
         request_limits: Input[RequestLimitsArgs] | None = None,
+        alerts: Input[Mapping[str, Input[AlertRuleArgs]]] | None = None,
+        alert_webhooks: Input[Mapping[str, Input[str]]] | None = None,
         description: Input[str] | None = None,
         tags: Input[Mapping[str, Input[str]]] | None = None,
         stack: Input[str] | None = None,
@@ -106,6 +112,8 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
             "allowed_source_ranges": allowed_source_ranges,
             "cors": cors,
             "request_limits": request_limits,
+            "alerts": alerts,
+            "alert_webhooks": alert_webhooks,
             "description": description,
             "tags": tags,
         }

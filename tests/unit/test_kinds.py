@@ -88,7 +88,7 @@ def test_a_row_knows_which_inputs_are_secret():
     assert found == {
         "Connection": {"credentials"},
         "Deployment": {"environment_variables"},
-        "Endpoint": {"keys"},
+        "Endpoint": {"alert_webhooks", "keys"},
         "Workspace": {"tls"},
     }
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 import pulumi_inference
 from inference_provider.spec import deployment, environment, resources, secret_store
+from inference_provider.spec.alert import AlertRule
 from inference_provider.spec.autoscale_rule import (
     MetricRule,
     ScalingPace,
@@ -38,7 +39,7 @@ from inference_provider.spec.service import ServiceSettings
 from inference_provider.spec.target import DockerPlace, KubernetesPlace, LocalPlace
 from inference_provider.spec.tls import TlsSettings
 from inference_provider.spec.workspace import Quota
-from pulumi_inference import args, rollout_args, security_args
+from pulumi_inference import alert_args, args, rollout_args, security_args
 
 NOT_OF_A_SPEC = {"self", "resource_name", "stack", "opts"}
 COMPUTED = {"content_hash", "jwks"}
@@ -86,6 +87,7 @@ NESTED: dict[type, type[BaseModel]] = {
     args.ScalingPaceArgs: ScalingPace,
     args.MetricRuleArgs: MetricRule,
     args.ScheduleRuleArgs: ScheduleRule,
+    alert_args.AlertRuleArgs: AlertRule,
     rollout_args.RolloutPlanArgs: RolloutPlan,
     rollout_args.RolloutStepArgs: RolloutStep,
     rollout_args.RolloutAlarmArgs: RolloutAlarm,
@@ -111,6 +113,6 @@ def test_typed_arguments_have_every_field_of_their_model_and_no_other(typed):
 
 
 def test_every_typed_argument_is_compared_with_a_model():
-    every = vars(args) | vars(rollout_args) | vars(security_args)
+    every = vars(alert_args) | vars(args) | vars(rollout_args) | vars(security_args)
     declared = {item for name, item in every.items() if name.endswith("Args")}
     assert declared == set(NESTED)

@@ -18,7 +18,12 @@ def said(**metrics: Any) -> str:
     supervisor: Any = SimpleNamespace(processes=lambda: {SERVICE: runs})
     folders: Any = SimpleNamespace(log_path=lambda program, _name: program)
     declared = {"metrics": metrics}
-    state: Any = SimpleNamespace(rules=dict, of_workspace=declared.get, section=lambda *_: {})
+    state: Any = SimpleNamespace(
+        rules=dict,
+        of_workspace=declared.get,
+        section=lambda *_: {},
+        recorded=lambda _: set(),
+    )
     return said_of_service(supervisor, folders, state)["beside"]
 
 

@@ -86,6 +86,8 @@ def test_defaults_of_an_endpoint_are_azures():
             "requests_per_minute_per_caller": None,
             "max_body_mib": 100,
         },
+        "alerts": {},
+        "alert_webhooks": {},
         "description": "",
         "tags": {},
     }

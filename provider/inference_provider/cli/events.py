@@ -41,4 +41,5 @@ def events(
 
 def _line(event: Event) -> str:
     times = f" ({event.count} times)" if event.count > 1 else ""
-    return f"{shown(event.time)}  {event.name:20} {event.instance}  {event.message}{times}"
+    of = event.instance or event.deployment
+    return f"{shown(event.time)}  {event.name:20} {of}  {event.message}{times}"

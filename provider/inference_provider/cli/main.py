@@ -45,6 +45,7 @@ COMMANDS = {
     "journal": Entry("journal", "Print what was done in a workspace, when and by whom."),
     "events": Entry("events", "Print what happened to the instances: starts, ends and why."),
     "metrics": Entry("metrics", "Print what is measured of endpoints and deployments now."),
+    "alerts": Entry("alerts", "List the alerts of endpoints, which have fired, and who was told."),
     "logs": Entry("logs", "Print the logs of a deployment's instances."),
     "split": Entry("split", "Change an endpoint's traffic split at once."),
     "release": Entry("release", "Let another Pulumi stack take over what a lost one holds."),

@@ -152,10 +152,10 @@ def _latency(of: tuple[str, str], took: Bins) -> Iterator[Series]:
         return
     yield Series(LATENCY, of, sum(ms * count for ms, count in took.items()) / total)
     for share, metric in PERCENTILES.items():
-        yield Series(metric, of, _percentile(sorted(took.items()), total * share / 100))
+        yield Series(metric, of, percentile(sorted(took.items()), total * share / 100))
 
 
-def _percentile(took: Iterable[tuple[float, int]], wanted: float) -> float:
+def percentile(took: Iterable[tuple[float, int]], wanted: float) -> float:
     """Return how long the `wanted`-th request took, of the quickest first."""
     last = 0.0
     for ms, count in took:

@@ -55,6 +55,20 @@ def counts_of(
     }
 
 
+def asked_and_failed(answers: Mapping[str, int], by_model: Mapping[str, int]) -> tuple[int, int]:
+    """Return how many requests deployments were asked, and how many of these they failed.
+
+    Args:
+        answers: Requests by status.
+        by_model: Of those with 424, by the status that the model gave.
+    """
+    asked = {code: count for code, count in answers.items() if code not in _REFUSED_BEFORE}
+    failed = sum(n for code, n in asked.items() if code in _FAILED or code >= "500")
+    of_callers = (code for code in by_model if code[:1] == "4" and code not in _MODEL_FAILED)
+    failed -= sum(by_model[code] for code in of_callers)
+    return sum(asked.values()), max(failed, 0)
+
+
 def _tagged(name: str) -> str:
     endpoint, _, deployment = name.partition("/")
     return f"endpoint.{endpoint}.deployment.{deployment}"
@@ -67,15 +81,12 @@ def _counts(
     refused: int,
     within: tuple[tuple[float, int], ...],
 ) -> Counts:
-    asked = {code: count for code, count in answers.items() if code not in _REFUSED_BEFORE}
-    failed = sum(n for code, n in asked.items() if code in _FAILED or code >= "500")
-    of_callers = (code for code in by_model if code[:1] == "4" and code not in _MODEL_FAILED)
-    failed -= sum(by_model[code] for code in of_callers)
-    before = sum(answers.values()) - sum(asked.values()) - refused
+    asked, failed = asked_and_failed(answers, by_model)
+    before = sum(answers.values()) - asked - refused
     timed = within[-1][1] if within else 0
     return Counts(
-        requests=sum(asked.values()) + refused,
-        failed=max(failed, 0) + refused,
+        requests=asked + refused,
+        failed=failed + refused,
         timed=timed,
         within=within,
         refused=max(before, 0),

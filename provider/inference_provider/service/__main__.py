@@ -8,14 +8,18 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+from pydantic import SecretStr
 
 from inference_provider.actor import current_actor
-from inference_provider.observed import Actor
+from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.secret_stores.opened import open_store
 from inference_provider.service.autoscaler import AT_ONCE, Autoscaler, Samples
 from inference_provider.service.canaries import Canaries, watch
@@ -27,6 +31,10 @@ from inference_provider.service.metering import Metering
 from inference_provider.service.waking import Waking
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.system_clock import SystemClock
+
+if TYPE_CHECKING:
+    from inference_provider.service.alerting import Alerting
+    from inference_provider.targets.local.target import LocalTarget
 
 PERIOD_S = 1.0
 _THREADS = 4 * AT_ONCE
@@ -114,15 +122,46 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
     counts, mover = target.local.counts(workspace), current_actor("rollout")
     canaries = Canaries(target, workspace, counts, actor=mover)
     waking = Waking(router.held.room, lambda: target.publish(workspace))
+    alerting = _alerts_on_this_machine(target, workspace)
 
     def begin() -> None:
         metering.run()
         logs.run()
         watch(canaries)
         waking.run()
+        alerting.run()
 
     place = _Place(target, workspace, samples, actor, *files, look_on=look_on, begin=begin)
     return replace(place, pause=waking.pause)
+
+
+def _alerts_on_this_machine(target: "LocalTarget", workspace: str) -> "Alerting":
+    # the image of a Docker host's autoscaler has no httpx
+    from inference_provider.service.alerting import Alerting, Place  # noqa: PLC0415
+    from inference_provider.targets.local.event_log import EventLog, log_of  # noqa: PLC0415
+
+    folders = target.local.router(workspace).folders
+    events = EventLog(log_of(folders.folder))
+
+    def tell(endpoint: str, name: str, message: str) -> None:
+        with suppress(OSError):  # a full disk
+            events.write("", name, message, endpoint)
+
+    def webhooks(endpoint: str) -> Mapping[str, SecretStr]:
+        of = ResourceId(kind=Kind.ENDPOINT, workspace=workspace, name=endpoint)
+        return target.alert_webhooks(of)
+
+    return Alerting(
+        Place(
+            workspace=workspace,
+            meter=target.meter(workspace),
+            rules=partial(target.alert_rules, workspace),
+            webhooks=webhooks,
+            file=folders.alerts,
+            tell=tell,
+            clock=SystemClock(),
+        )
+    )
 
 
 def where(arguments: list[str]) -> tuple[str, list[str]]:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Tag, model_validator
 
+from inference_provider.spec.alert import AlertRule, WebhookUrl
 from inference_provider.spec.base import (
     CAPACITY,
     COSMETIC,
@@ -98,6 +99,12 @@ class EndpointSpec(SpecModel):
     """Which pages of other sites may call it from a browser; none when left out."""
     request_limits: Annotated[RequestLimits, CAPACITY] = RequestLimits()
     """How many requests it takes in a minute."""
+    alerts: Annotated[dict[ResourceName, AlertRule], CAPACITY] = {}
+    """When a person is to hear of it, by a name of yours: `{errors: {metric: ErrorRate, threshold:
+    5}}`. The workspace service looks each 5 s."""
+    alert_webhooks: Annotated[dict[ResourceName, WebhookUrl], SECURITY] = {}
+    """Who is told, by the name that `webhook` of an alert has: `{ops: "${env:OPS_WEBHOOK}"}`. Each
+    is a URL that takes Azure Monitor's common alert schema by POST, and is kept as a secret."""
     description: Annotated[str, COSMETIC] = ""
     tags: Annotated[Tags, COSMETIC] = {}
 
@@ -108,6 +115,18 @@ class EndpointSpec(SpecModel):
                 "public_network_access disabled answers allowed_source_ranges alone, and there is"
                 " none; name one: [10.0.0.0/8], or [127.0.0.0/8, ::1] for the router's own machine"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _alerts_name_webhooks_that_are_there(self) -> "EndpointSpec":
+        named = {one.webhook for one in self.alerts.values()} - {None}
+        for name, one in self.alerts.items():
+            if one.webhook and one.webhook not in self.alert_webhooks:
+                there = ", ".join(self.alert_webhooks) or "none"
+                reason = f"alerts.{name}.webhook is '{one.webhook}', and alert_webhooks has {there}"
+                raise ValueError(f"{reason}; add it there, or correct the name")
+        for name in self.alert_webhooks.keys() - named:
+            raise ValueError(f"alert_webhooks.{name} is named by no alert; name it, or remove it")
         return self
 
     @model_validator(mode="after")

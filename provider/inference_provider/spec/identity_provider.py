@@ -36,7 +36,8 @@ def _one_or_more(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-def _is_this_machine(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
+    """Whether the host of a URL is this machine's loopback."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -46,7 +47,7 @@ def _is_this_machine(host: str) -> bool:
 def is_safe(url: str) -> bool:
     """Whether nobody on the way can read or change what a URL leads to."""
     parts = _split(url)
-    return parts.scheme == "https" or _is_this_machine(parts.hostname or "")
+    return parts.scheme == "https" or is_this_machine(parts.hostname or "")
 
 
 Url = Annotated[str, Field(max_length=2048), AfterValidator(_a_url)]

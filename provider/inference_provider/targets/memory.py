@@ -299,6 +299,7 @@ class MemoryPlatform:
             service=True,
             source_ranges=True,
             rollouts=True,
+            alerts=True,
             gpus=lambda _base_image: Ledger(self._devices),
         )
         self._opened: dict[str, Ports] = {}

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from inference_provider.spec.logs import LogSettings
 from inference_provider.spec.metrics import MetricsSettings
+from inference_provider.workspace.kept_alerts import rules_in
 from inference_provider.workspace.shifts import is_any_moving
 from inference_provider.workspace.state import State
 
@@ -24,10 +25,12 @@ class Needs:
     """Where what is measured goes; None where it goes nowhere."""
     logs: LogSettings | None
     """Where logs go; None where they go nowhere."""
+    alerts: bool
+    """Whether endpoints have alerts to watch."""
 
     def __bool__(self) -> bool:
         goes = self.metrics or self.logs
-        return self.rules or self.moving or goes is not None
+        return self.rules or self.moving or self.alerts or goes is not None
 
     @property
     def name(self) -> str:
@@ -41,18 +44,25 @@ class Needs:
         said += ["splits stay where they are on their way"] * self.moving
         said += ["metrics go nowhere"] * bool(self.metrics)
         said += ["logs are not sent"] * bool(self.logs)
+        said += ["nobody watches alerts"] * self.alerts
         return ", ".join(said)
 
     def running(self, sent: Iterable[str]) -> str:
         """Say that it runs, and what there is to say of its metrics and logs."""
         told = [*sent]
-        plain = ["workspace service runs"] * (self.moving or not told)
+        plain = ["workspace service runs"] * (self.moving or self.alerts or not told)
         return "; ".join((*(["autoscaler runs"] if self.rules else plain), *told))
 
 
 def needs_of(state: State) -> Needs:
     """Return what the service of a workspace is needed for."""
-    return Needs(bool(state.rules()), is_any_moving(state), metrics_of(state), logs_of(state))
+    return Needs(
+        rules=bool(state.rules()),
+        moving=is_any_moving(state),
+        metrics=metrics_of(state),
+        logs=logs_of(state),
+        alerts=bool(rules_in(state)),
+    )
 
 
 def metrics_of(state: State) -> MetricsSettings | None:

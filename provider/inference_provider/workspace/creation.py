@@ -36,6 +36,7 @@ from inference_provider.workspace.credentials import settle
 from inference_provider.workspace.dependencies import refuse_taken_from_others, refuse_unmet
 from inference_provider.workspace.desk import forget_tokens
 from inference_provider.workspace.injection import outdated, refuse_misfit, refuse_taken_away
+from inference_provider.workspace.kept_alerts import put_webhooks
 from inference_provider.workspace.kept_shift import Phase, Shift
 from inference_provider.workspace.kept_tls import KeptTls
 from inference_provider.workspace.logins import settle_login
@@ -261,10 +262,11 @@ class Creation:
         return self._progress(desired.id, "recorded")
 
     def _make_endpoint(self, desired: DesiredResource) -> None:
-        def keys() -> None:
+        def secrets() -> None:
             settle(self._state, desired, self._replaced)
+            put_webhooks(self._ports.records, desired.id.name, desired.spec.alert_webhooks)
 
-        self._save(desired, also=keys)
+        self._save(desired, also=secrets)
         self._progress(desired.id, "served")
 
     def _make_deployment(self, desired: DesiredResource) -> None:

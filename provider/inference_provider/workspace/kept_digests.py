@@ -14,7 +14,7 @@ from typing import Any
 from inference_provider.sealing import keyed_digest
 from inference_provider.secret_text import KEYED_PREFIX, SECRET_PREFIX, mark
 
-PLACEHOLDERS, BLUEPRINTS = "placeholders", "blueprints"
+PLACEHOLDERS, BLUEPRINTS, WEBHOOKS = "placeholders", "blueprints", "webhooks"
 """Sections of what is kept beside records, with secrets in clear text."""
 _PLAIN = re.compile(rf"{SECRET_PREFIX}[0-9a-f]{{16}}")
 _KEYED = re.compile(rf"{KEYED_PREFIX}[0-9a-f]{{16}}")
@@ -48,17 +48,21 @@ def with_plain(value: Any, values: Callable[[], Iterable[str]], key: bytes | Non
     return _changed(value, _KEYED, {by_key(plain, key): plain for plain in known})
 
 
-def kept_secrets(placeholders: bytes | None, blueprint: bytes | None) -> list[str]:
+def kept_secrets(
+    placeholders: bytes | None, blueprints: bytes | None = None, webhooks: bytes | None = None
+) -> list[str]:
     """Return the secrets that are kept beside a record; none of what cannot be read.
 
     Args:
         placeholders: The document with values of its placeholders.
-        blueprint: Of a deployment, the document with its variables.
+        blueprints: Of a deployment, the document with its variables.
+        webhooks: Of an endpoint, the document with who is told of its alerts.
     """
-    texts, outline = _parsed(placeholders), _parsed(blueprint)
+    texts, outline, urls = _parsed(placeholders), _parsed(blueprints), _parsed(webhooks)
     variables = outline.get("environment_variables") if isinstance(outline, dict) else None
     found = texts if isinstance(texts, list) else []
-    found = [*found, *(variables.values() if isinstance(variables, dict) else ())]
+    for named in (variables, urls):
+        found = [*found, *(named.values() if isinstance(named, dict) else ())]
     return [one for one in found if isinstance(one, str)]
 
 

@@ -31,6 +31,7 @@ from inference_provider.workspace.credentials import are_lost
 from inference_provider.workspace.drain import is_drained_now
 from inference_provider.workspace.endings import Endings, keeps_dying, restarts
 from inference_provider.workspace.injection import stale_fault
+from inference_provider.workspace.kept_alerts import webhooks_of
 from inference_provider.workspace.kept_tls import KeptTls
 from inference_provider.workspace.observed_split import merged, split_now
 from inference_provider.workspace.ports import Clock, Ports
@@ -200,9 +201,18 @@ class Observer:
         return {
             "outputs": {"scoring_uri": f"{base}/score", "openapi_uri": f"{base}/swagger.json"},
             "secret_outputs": secrets,
-            "status": "declared",
-            "degraded": "its keys are gone" if are_lost(self._state, name, properties) else "",
+            **self._alerts(record),
         }
+
+    def _alerts(self, record: Record) -> _Fields:
+        """Say what has fired of an endpoint, and what it lacks."""
+        name, properties = record.id.name, record.properties
+        lost = ["its keys are gone"] * are_lost(self._state, name, properties)
+        if properties.get("alert_webhooks") and webhooks_of(self._state, name) is None:
+            lost.append("the webhooks of its alerts are gone")
+        note = "; ".join(self._snapshot.router.alerts.get(name, ())) if self._snapshot else ""
+        told = "; ".join(filter(None, ("declared", note)))
+        return {"status": told, "note": note, "degraded": "; ".join(lost)}
 
     def _deployment(self, record: Record) -> _Fields:
         found = {"outputs": {"generation": record.generation}, **self._instances(record)}

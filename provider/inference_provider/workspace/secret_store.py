@@ -42,6 +42,7 @@ from inference_provider.spec.secret_store import store_kind
 from inference_provider.workspace.kept_digests import (
     BLUEPRINTS,
     PLACEHOLDERS,
+    WEBHOOKS,
     by_key,
     kept_secrets,
     with_keyed,
@@ -289,10 +290,9 @@ class SecretStore:
     def _secrets_beside(self, resource: ResourceId) -> list[str]:
         """Return the secrets of a resource that are kept beside its record."""
         texts = self._records.read(PLACEHOLDERS, f"{resource.kind.value}.{resource.name}")
-        is_one = resource.kind == Kind.DEPLOYMENT
-        return kept_secrets(
-            texts, self._records.read(BLUEPRINTS, resource.name) if is_one else None
-        )
+        section = {Kind.DEPLOYMENT: BLUEPRINTS, Kind.ENDPOINT: WEBHOOKS}.get(resource.kind)
+        beside = self._records.read(section, resource.name) if section else None
+        return kept_secrets(texts, **{section: beside} if section else {})
 
     def marks(self, record: Record) -> dict[str, str]:
         """Return the plain digests of the secrets that are in the store, by name."""

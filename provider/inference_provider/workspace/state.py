@@ -23,7 +23,7 @@ from inference_provider.spec.reference import Reference
 from inference_provider.spec.secret_store import store_kind
 from inference_provider.spec.workspace import recorded_space
 from inference_provider.workspace.corrupt import SHIFTS, corrupt
-from inference_provider.workspace.kept_digests import BLUEPRINTS, PLACEHOLDERS
+from inference_provider.workspace.kept_digests import BLUEPRINTS, PLACEHOLDERS, WEBHOOKS
 from inference_provider.workspace.kept_keys import Keys, keys_document, keys_in
 from inference_provider.workspace.kept_tls import KeptTls
 from inference_provider.workspace.ports import Records
@@ -167,6 +167,7 @@ class State:
         if resource.kind == Kind.ENDPOINT:
             self.drop_keys(resource.name)
             self.drop_signing(resource.name)
+            self._records.drop(WEBHOOKS, resource.name)
         if resource.kind == Kind.CONNECTION:
             self.secrets.drop(resource.name)
         if resource.kind == Kind.DEPLOYMENT:

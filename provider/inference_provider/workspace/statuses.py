@@ -61,8 +61,9 @@ class Event(Frozen):
     time: datetime
     """When it happened, for the last time where it happened more than once."""
     deployment: str
-    """`<endpoint>/<deployment>`; empty for the router."""
+    """`<endpoint>/<deployment>`, or an endpoint; empty for the router."""
     instance: str
+    """Empty for what is of a whole endpoint."""
     name: str
     """As Azure ML calls it: `BackOff`, `Created`, `Killing`, `LivenessProbeFailed`, `Pulled`,
     `ReadinessProbeFailed`, `Started`; `ContainerCrash` for an end that nobody asked for; else as
@@ -116,6 +117,9 @@ class RouterStatus(Frozen):
     """Among the last requests; a sample."""
     unkept: dict[str, str] = {}
     """Why an autoscale rule is not kept though it is on, by deployment; under `` why none is."""
+    alerts: dict[str, tuple[str, ...]] = {}
+    """What of an endpoint's alerts a person should know, by endpoint: what has fired, of which
+    nobody could be told."""
     endings: Endings = Endings()
     start_limit_s: int = 20
     """Longest time its start may take, seconds."""

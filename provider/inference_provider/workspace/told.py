@@ -1,12 +1,16 @@
-"""What instances print, and what happens to them: the part of the engine that only reads."""
+"""What instances print, what happens to them, alerts: the part of the engine that only reads."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from pydantic import SecretStr
+
 from inference_provider.errors import TargetError
 from inference_provider.observed import ResourceId
+from inference_provider.workspace.alert_states import States
+from inference_provider.workspace.kept_alerts import Rules, rules_in, webhooks_of
 from inference_provider.workspace.logged import CallQuery, LogLine, LogQuery
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.statuses import Event
@@ -40,3 +44,16 @@ class Told(ABC):
         """Return what happened to the instances of a workspace, oldest first, while it is kept."""
         (opened := self._workspace(workspace)).refuse_absent()
         return opened.ports.compute.events()
+
+    def alert_rules(self, workspace: str) -> Rules:
+        """Return the alert rules of a workspace's endpoints; skips what cannot be read."""
+        opened = self._workspace(workspace)
+        return rules_in(opened.state) if opened.ports.records.exists() else {}
+
+    def alert_webhooks(self, endpoint: ResourceId) -> Mapping[str, SecretStr]:
+        """Return who is told of an endpoint's alerts, in clear text; nobody where that is gone."""
+        return webhooks_of(self._workspace(endpoint.workspace).state, endpoint.name) or {}
+
+    def alert_states(self, _workspace: str) -> States:
+        """Return how the alerts of a workspace stand; nothing of those that nobody watched yet."""
+        return {}

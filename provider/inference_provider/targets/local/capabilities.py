@@ -90,6 +90,7 @@ def local_capabilities(
         rule_faults=lambda rule, deployment, _space: rule_faults(rule, deployment, to_zero=True),
         amounts_asked=True,
         rollouts=True,
+        alerts=True,
         gpus=lambda _base_image: gpus(),
         address_fault=address_fault,
         egress_control=True,

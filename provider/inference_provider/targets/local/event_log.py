@@ -30,17 +30,19 @@ class EventLog:
         self._writing = threading.Lock()
         self._before = file.with_name(f"{file.name}.1")
 
-    def write(self, instance: str, name: str, message: str) -> None:
+    def write(self, instance: str, name: str, message: str, endpoint: str = "") -> None:
         """Append an event of now. Raises OSError.
 
         Args:
-            instance: Name of a program: `<endpoint>.<deployment>.<generation>.<number>`, `router`.
+            instance: Name of a program: `<endpoint>.<deployment>.<generation>.<number>`, `router`;
+                empty for what is of a whole endpoint.
             name: One of Azure ML's: `Started`, `Killing`, `LivenessProbeFailed`, …
             message: One sentence.
+            endpoint: Whose it is, where it is of no instance.
         """
         event = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "deployment": deployment_of(instance),
+            "deployment": endpoint or deployment_of(instance),
             "instance": instance,
             "name": name,
             "message": message,

@@ -5,9 +5,9 @@
 workspace.json                   router's address, chosen once
 records/  journal.jsonl          what was applied last, by whom
 keys/  blueprints/  placeholders/  instances/  reservations/   0600
-credentials/  store_key/  tls/  signing/                       0600
+credentials/  store_key/  tls/  signing/  webhooks/            0600
 assets/  running/  logs/  router/  supervisor/  sockets/
-service/                         what the autoscaler has decided, and why
+service/                         what the autoscaler has decided, and why; how alerts stand
 """
 
 import os
@@ -39,6 +39,8 @@ class Folders:
         """Why rules are not kept now."""
         self.sent_logs = self.decisions.parent / "sent_logs.json"
         """How far logs have been sent."""
+        self.alerts = self.decisions.parent / "alerts.json"
+        """How alerts stand, and what their webhooks are still to be told."""
 
     @property
     def exists(self) -> bool:

@@ -1,7 +1,7 @@
 """The workspace service of this machine, under the workspace's supervisord.
 
-It runs while an autoscale rule is on, a split is on its way, or metrics or logs are declared to go
-somewhere. When it ends, counts and splits stay as they are.
+It runs while an autoscale rule is on, a split is on its way, metrics or logs are declared to go
+somewhere, or an endpoint has alerts. When it ends, counts and splits stay as they are.
 """
 
 import json
@@ -39,6 +39,7 @@ def settle_service(supervisor: Supervisor, folders: Folders, *, needed: bool) ->
         elif process and not needed and process.pid != os.getpid():  # which ends no change of its
             supervisor.remove(SERVICE)
             folders.rule_faults.unlink(missing_ok=True)  # of rules that are kept no more
+            folders.alerts.unlink(missing_ok=True)
     except SupervisorGone:  # nothing can be started; the next start does it
         return
 

@@ -14,6 +14,8 @@ from inference_provider.targets.rule_faults import read
 from inference_provider.targets.sent_logs import SentLogs, described
 from inference_provider.targets.sent_logs import read as read_sent
 from inference_provider.targets.service_needs import needs_of
+from inference_provider.workspace.alert_states import States
+from inference_provider.workspace.alert_states import read as read_alerts
 from inference_provider.workspace.state import State
 
 _HOST = "127.0.0.1"
@@ -31,7 +33,8 @@ def said_of_service(supervisor: Supervisor, folders: Folders, state: State) -> d
     sent = [_said_of_page(process, port)] if port else []
     sent += [_said_of_logs(folders, needs.logs)] if needs.logs else []
     said = needs.running(sent)
-    return {"beside": said, "unkept": _unkept(folders) if needs.rules else {}}
+    known = {"beside": said, "unkept": _unkept(folders) if needs.rules else {}}
+    return {**known, "alerts": _alerts(folders) if needs.alerts else {}}
 
 
 def _said_of_page(process: ProcessState, port: int) -> str:
@@ -49,6 +52,22 @@ def _said_of_logs(folders: Folders, settings: LogSettings) -> str:
     with suppress(OSError):
         sent = read_sent(folders.sent_logs.read_bytes())
     return described(settings.otlp_endpoint, sent)
+
+
+def alert_states(folders: Folders) -> States:
+    """Return how alerts stand, as the service has written it down."""
+    with suppress(OSError):
+        return read_alerts(folders.alerts.read_bytes())
+    return {}
+
+
+def _alerts(folders: Folders) -> dict[str, tuple[str, ...]]:
+    """Return what a person should know of the alerts of endpoints."""
+    return {
+        endpoint: notes
+        for endpoint, some in alert_states(folders).items()
+        if (notes := tuple(note for name, one in some.items() for note in one.notes(name)))
+    }
 
 
 def _unkept(folders: Folders) -> dict[str, str]:

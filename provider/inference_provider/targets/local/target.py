@@ -26,6 +26,7 @@ from inference_provider.targets.local.meter import LocalPlace
 from inference_provider.targets.local.records import FileRecords
 from inference_provider.targets.local.router import LocalRouter
 from inference_provider.targets.local.service_process import SERVICE
+from inference_provider.targets.local.service_status import alert_states
 from inference_provider.targets.local.unrecorded import (
     UnmadeWorkspace,
     delete_unrecorded,
@@ -35,6 +36,7 @@ from inference_provider.targets.local.usage import Usage
 from inference_provider.targets.meter import WorkspaceMeter
 from inference_provider.targets.request_counts import RequestCounts
 from inference_provider.targets.samples import Samples, Used
+from inference_provider.workspace.alert_states import States
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.measured import Meter, Running, running
 from inference_provider.workspace.ports import Ports, Tell
@@ -195,6 +197,9 @@ class LocalTarget(Engine):
         for path in (now.with_name(f"{now.name}.1"), now):
             with suppress(FileNotFoundError), path.open(encoding="ascii", errors="replace") as file:
                 yield from file
+
+    def alert_states(self, workspace: str) -> States:
+        return alert_states(self.local.router(workspace).folders)
 
     @classmethod
     def open(cls, state_dir: Path | None = None) -> Self:

@@ -1,0 +1,342 @@
+"""The rule of an alert, and what was measured -> whether it fires or resolves, and why. Pure.
+
+Each look at a workspace becomes one `Look` of a rule; the looks of its window say whether it is
+beyond its threshold. What was not measured neither fires nor resolves. Windows go by a clock that
+never decreases, the time of day is only told.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+
+from inference_provider.metrics.catalogue import (
+    CAPACITY,
+    CATALOGUE,
+    ENDPOINT,
+    LATENCY,
+    NETWORK,
+    PERCENTILES,
+    REQUESTS,
+)
+from inference_provider.metrics.growth import growth
+from inference_provider.metrics.series import Reading, Series, percentile
+from inference_provider.observed import Frozen
+from inference_provider.router.counters import Bins, Counted
+from inference_provider.router.request_counts import asked_and_failed
+from inference_provider.spec.alert import ERROR_RATE, SHARES, USUAL_REQUESTS, AlertRule
+
+_LOOKS = 60
+"""How many of a window are remembered, about; older ones are put together."""
+_MEASURED = 0.5
+"""Share of a window that has to be measured."""
+_PER_S = {REQUESTS.name: 60.0, NETWORK.name: 1.0}
+"""What a second of one that is counted stands for in its unit."""
+_SHARE_OF = {LATENCY.name: None} | {one.name: share for share, one in PERCENTILES.items()}
+_UNITS = {ERROR_RATE: "%"} | {one.name: one.unit for one in CATALOGUE}
+_WORDS = {
+    "greater_than": "above",
+    "greater_than_or_equal": "at or above",
+    "less_than": "below",
+    "less_than_or_equal": "at or below",
+}
+UNMEASURED = "it is not measured now"
+FIRED = "Fired"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was measured for a rule between two readings, or between several."""
+
+    begin_s: float
+    end_s: float
+    seconds: float
+    """How much of that time was measured."""
+    total: float = 0.0
+    """What was counted, or the sum of what there was at each look."""
+    of: float = 0.0
+    """Requests of which `total` is a share; looks of which it is the sum."""
+    bins: Bins = field(default_factory=dict)
+    least: float | None = None
+    most: float | None = None
+    """The values of single looks between which all lie; None where none has one."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a window says."""
+
+    beyond: bool | None
+    """Whether the rule's threshold is passed; None where that is not known."""
+    value: float | None
+    why: str
+    """A sentence."""
+
+
+class Standing(Frozen):
+    """Whether an alert has fired, and since when."""
+
+    condition: Literal["Fired", "Resolved"] = "Resolved"
+    since: datetime | None = None
+    """When it became so; None where it never fired."""
+    fired_at: datetime | None = None
+    """When it fired last."""
+    why: str = ""
+    """Why it became so."""
+
+    @property
+    def has_fired(self) -> bool:
+        """Whether it has, and is not resolved."""
+        return self.condition == FIRED
+
+
+# -- one look ------------------------------------------------------------------------------------
+
+
+def looked(
+    rule: AlertRule, endpoint: str, before: Reading | None, now: Reading, known: Iterable[Series]
+) -> Look | None:
+    """Return what two readings say of what is counted; None where it was not measured.
+
+    Args:
+        rule: One of a metric that the router counts.
+        endpoint: Whose it is.
+        before: The last reading in which the router answered.
+        now: The newest one.
+        known: The series that both say of the endpoint.
+    """
+    grown = growth(before.router, now.router) if before else None
+    if before is None or grown is None or now.at_s <= before.at_s:
+        return None
+    one = Look(before.at_s, now.at_s, now.at_s - before.at_s)
+    if rule.metric == ERROR_RATE:
+        asked, failed = _errors(rule, endpoint, grown)
+        one = replace(one, of=asked, total=failed)
+    elif rule.metric in _SHARE_OF:
+        one = replace(one, bins=_durations(rule, endpoint, grown))
+    else:
+        rate = sum(s.value for s in known if _is_of(rule, s))
+        one = replace(one, total=rate * one.seconds / _PER_S[rule.metric])
+    value = _average(rule.metric, one)
+    return replace(one, least=value, most=value)
+
+
+def is_counted(rule: AlertRule) -> bool:
+    """Whether the router counts what a rule is about; else it is there at each look."""
+    return rule.metric == ERROR_RATE or rule.metric in _SHARE_OF or rule.metric in _PER_S
+
+
+def seen(
+    rule: AlertRule, last_s: float | None, at_s: float, known: Iterable[Series]
+) -> Look | None:
+    """Return what a reading says of what is there; None where it was not measured.
+
+    Args:
+        rule: One of a metric that is there at each look.
+        last_s: When the look before was; None at the first.
+        at_s: Now, by the same clock.
+        known: The series of the endpoint.
+    """
+    values = [s.value for s in known if _is_of(rule, s)]
+    if not values or last_s is None or at_s <= last_s:
+        return None
+    if rule.metric == CAPACITY.name:
+        values = [sum(values)]
+    mean = sum(values) / len(values)
+    least, most = min(values), max(values)
+    return Look(last_s, at_s, at_s - last_s, total=mean, of=1, least=least, most=most)
+
+
+def _is_of(rule: AlertRule, one: Series) -> bool:
+    if one.metric.name != rule.metric:
+        return False
+    labels = dict(zip(one.metric.dimensions, one.labels, strict=True))
+    return all(labels.get(name) in wanted for name, wanted in rule.dimensions.items())
+
+
+def _counts_deployment(rule: AlertRule, deployment: str) -> bool:
+    wanted = rule.dimensions.get("deployment")
+    return wanted is None or deployment in wanted
+
+
+def _errors(rule: AlertRule, endpoint: str, grown: Counted) -> tuple[int, int]:
+    def of_rule(counts: Mapping[tuple[str, str, str], int]) -> Mapping[str, int]:
+        found = Counter[str]()
+        for (of, deployment, status), count in counts.items():
+            if of == endpoint and _counts_deployment(rule, deployment):
+                found[status] += count
+        return found
+
+    return asked_and_failed(of_rule(grown.requests), of_rule(grown.model_errors))
+
+
+def _durations(rule: AlertRule, endpoint: str, grown: Counted) -> Bins:
+    found = Counter[float]()
+    for (of, deployment), bins in grown.latency.items():
+        if of == endpoint and _counts_deployment(rule, deployment):
+            found.update({ms: count for ms, count in bins.items() if count})
+    return found
+
+
+# -- a window ------------------------------------------------------------------------------------
+
+
+def remembered(rule: AlertRule, looks: Sequence[Look], at_s: float) -> tuple[Look, ...]:
+    """Return the looks that a rule still needs, about 60: those of its window, and one before."""
+    begin_s, least_s = at_s - rule.window_s, rule.window_s / _LOOKS
+    kept = list[Look]()
+    for one in (one for one in looks if one.end_s > begin_s):
+        # what is newest stays as it is: a look that is put together grows no more
+        if kept and one.end_s - kept[-1].begin_s <= least_s:
+            kept[-1] = _together([kept[-1], one])
+        else:
+            kept.append(one)
+    return tuple(kept)
+
+
+def _together(looks: Sequence[Look]) -> Look:
+    bins = Counter[float]()
+    for one in looks:
+        bins.update(one.bins)
+    least = [one.least for one in looks if one.least is not None]
+    most = [one.most for one in looks if one.most is not None]
+    return Look(
+        looks[0].begin_s,
+        looks[-1].end_s,
+        sum(one.seconds for one in looks),
+        total=sum(one.total for one in looks),
+        of=sum(one.of for one in looks),
+        bins=bins,
+        least=min(least, default=None),
+        most=max(most, default=None),
+    )
+
+
+def judged(rule: AlertRule, looks: Sequence[Look], at_s: float, *, is_measured: bool) -> Verdict:
+    """Return what the looks of a rule's window say.
+
+    Args:
+        rule: The rule.
+        looks: What `remembered` returned.
+        at_s: Now, by the clock of the looks.
+        is_measured: Whether the newest look was taken now.
+    """
+    whole = _together(looks) if looks else Look(at_s, at_s, 0)
+    seen_s = max(0.0, at_s - whole.begin_s)
+    if not is_measured:
+        return Verdict(None, None, UNMEASURED)
+    if seen_s < rule.window_s or whole.seconds < _MEASURED * rule.window_s:
+        measured = min(whole.seconds, rule.window_s)
+        return Verdict(None, None, f"measured for {measured:.0f} s of {rule.window_s} s")
+    requests = sum(whole.bins.values()) if rule.metric in _SHARE_OF else whole.of
+    least = rule.min_requests or USUAL_REQUESTS
+    if rule.metric in SHARES and requests < least:
+        return Verdict(None, None, f"{requests:.0f} requests in {rule.window_s} s, needs {least}")
+    value = _aggregated(rule, whole)
+    if value is None:
+        return Verdict(None, None, "it has no value")
+    beyond = _is_beyond(rule, value)
+    compared = _WORDS[rule.operator] if beyond else f"not {_WORDS[rule.operator]}"
+    unit, of = unit_of(rule), ""
+    if rule.metric in SHARES:
+        of = f", of {requests:.0f} requests"
+    said = f"{told_of(rule, value)} {compared} {rule.threshold:g}{unit}{of} in {rule.window_s} s"
+    return Verdict(beyond, value, said)
+
+
+def told_of(rule: AlertRule, value: float) -> str:
+    """Say a value of a rule: `ErrorRate 52 %`, `maximum RequestLatency 812 ms`."""
+    how = "" if rule.aggregation == "average" else f"{rule.aggregation} "
+    return f"{how}{rule.metric} {value:.4g}{unit_of(rule)}"
+
+
+def unit_of(rule: AlertRule) -> str:
+    """Return what stands behind a value of a rule."""
+    unit = _UNITS[rule.metric]
+    if rule.aggregation == "total":
+        unit = "B" if rule.metric == NETWORK.name else ""
+    return f" {unit}" if unit else ""
+
+
+def _aggregated(rule: AlertRule, whole: Look) -> float | None:
+    return {
+        "average": _average(rule.metric, whole),
+        "maximum": whole.most,
+        "minimum": whole.least,
+        "total": whole.total,
+    }[rule.aggregation]
+
+
+def _average(metric: str, one: Look) -> float | None:
+    if metric in _PER_S:
+        return _PER_S[metric] * one.total / one.seconds if one.seconds else None
+    if metric in _SHARE_OF:
+        return _duration(_SHARE_OF[metric], one.bins)
+    factor = 100 if metric == ERROR_RATE else 1
+    return factor * one.total / one.of if one.of else None
+
+
+def _duration(share: int | None, bins: Bins) -> float | None:
+    requests = sum(bins.values())
+    if not requests:
+        return None
+    if share is None:
+        return sum(ms * count for ms, count in bins.items()) / requests
+    return percentile(sorted(bins.items()), requests * share / 100)
+
+
+def _is_beyond(rule: AlertRule, value: float) -> bool:
+    if rule.operator.endswith("_or_equal") and value == rule.threshold:
+        return True
+    above = rule.operator.startswith("greater")
+    return value > rule.threshold if above else value < rule.threshold
+
+
+# -- what becomes of it --------------------------------------------------------------------------
+
+
+def decided(
+    rule: AlertRule,
+    verdict: Verdict,
+    there: Standing,
+    *,
+    well_s: float,
+    now: datetime,
+) -> Standing:
+    """Return how an alert stands after a look; the same one where nothing changes.
+
+    Args:
+        rule: The rule.
+        verdict: What its window says.
+        there: How it stood.
+        well_s: For how long it has not been beyond its threshold, as far as that was measured.
+        now: The time of day.
+    """
+    if there.has_fired and not rule.enabled:
+        return _resolved(there, "it was turned off", now)
+    if not rule.enabled or verdict.beyond is None:
+        return there
+    if verdict.beyond and not there.has_fired:
+        return Standing(condition="Fired", since=now, fired_at=now, why=verdict.why)
+    if there.has_fired and not verdict.beyond and well_s >= rule.resolve_after_s:
+        return _resolved(there, verdict.why, now)
+    return there
+
+
+def _resolved(there: Standing, why: str, now: datetime) -> Standing:
+    return there.model_copy(update={"condition": "Resolved", "since": now, "why": why})
+
+
+def of_endpoints(known: Iterable[Series]) -> dict[str, list[Series]]:
+    """Return series by the endpoint that they are of."""
+    found = dict[str, list[Series]]()
+    for one in known:
+        for name, value in _labels(one):
+            if name == ENDPOINT:
+                found.setdefault(value, []).append(one)
+    return found
+
+
+def _labels(one: Series) -> Iterator[tuple[str, str]]:
+    yield from zip(one.metric.dimensions, one.labels, strict=True)

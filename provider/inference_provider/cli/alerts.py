@@ -1,0 +1,96 @@
+"""`alerts`: the rules of endpoints, whether they have fired, and whether somebody was told."""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, NamedTuple
+
+import typer
+
+from inference_provider.alerts import unit_of
+from inference_provider.cli.lookup import find
+from inference_provider.cli.options import Json, Workspace
+from inference_provider.cli.session import Session, choose_workspaces, session_of
+from inference_provider.observed import Kind
+from inference_provider.spec.alert import AlertRule
+from inference_provider.workspace.alert_states import AlertState, shown
+
+
+class _Listed(NamedTuple):
+    workspace: str
+    endpoint: str
+    name: str
+    rule: AlertRule
+    state: AlertState
+
+    @property
+    def stands(self) -> str:
+        if not self.rule.enabled:
+            return "off"
+        if self.state.standing.has_fired:
+            return "fired"
+        return "resolved" if self.state.standing.since else "quiet"
+
+
+def alerts(
+    ctx: typer.Context,
+    endpoint: Annotated[
+        str, typer.Argument(metavar="[ENDPOINT]", help="Whose; all when left out.")
+    ] = "",
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """List the alerts of endpoints, which have fired, and who was told."""
+    session = session_of(ctx)
+    names: Sequence[str] = choose_workspaces(session, None, workspace) if not endpoint else ()
+    if endpoint:
+        names = (find(session, Kind.ENDPOINT, endpoint, workspace).id.workspace,)
+    found = [one for name in names for one in _listed(session, name, endpoint)]
+    if as_json:
+        session.print_json([_json(one) for one in found])
+        return
+    if not found:
+        session.say(f"no alert of {endpoint or ', '.join(names)}")
+    for one in found:
+        for line in _lines(one):
+            session.say(line)
+
+
+def _listed(session: Session, workspace: str, endpoint: str) -> Iterator[_Listed]:
+    states = session.target.alert_states(workspace)
+    for of, rules in session.target.alert_rules(workspace).items():
+        for name, rule in rules.items():
+            if endpoint in ("", of):
+                state = states.get(of, {}).get(name, AlertState())
+                yield _Listed(workspace, of, name, rule, state)
+
+
+def _lines(one: _Listed) -> Iterator[str]:
+    state, rule = one.state, one.rule
+    since = state.standing.since
+    at = f"since {shown(since)}: {state.standing.why}" if since else ""
+    yield f"{one.stands:8} Sev{rule.severity}  {one.endpoint}/{one.name}  {at}".rstrip()
+    yield f"  now: {state.said or 'nobody has looked yet'}"
+    if rule.webhook:
+        waits = f"; {len(state.pending)} to be told" if state.pending else ""
+        yield f"  webhook '{rule.webhook}': last told {shown(state.told)}{waits}"
+    if state.fault:
+        yield f"  {state.fault}"
+
+
+def _json(one: _Listed) -> dict[str, object]:
+    state, standing = one.state, one.state.standing
+    return {
+        "workspace": one.workspace,
+        "endpoint": one.endpoint,
+        "name": one.name,
+        "state": one.stands,
+        "rule": one.rule.model_dump(mode="json"),
+        "since": standing.since and standing.since.isoformat(),
+        "why": standing.why,
+        "value": state.value,
+        "unit": unit_of(one.rule).strip(),
+        "now": state.said,
+        "looked": state.looked and state.looked.isoformat(),
+        "pending": len(state.pending),
+        "told": state.told and state.told.isoformat(),
+        "fault": state.fault,
+    }

@@ -1,0 +1,279 @@
+"""Looks at the alerts of a workspace again and again, and has their webhooks told.
+
+`alerts.py` decides. How each stands, and what its webhook is still to be told, is written down
+before anything is sent: who is killed tells nobody twice that an alert fired, but for a message
+whose answer was not written down any more. What is measured is lost with the process: a window
+begins again.
+"""
+
+import threading
+import traceback
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from inference_provider import alerts
+from inference_provider.alerts import Look, Standing, Verdict
+from inference_provider.errors import InferenceError
+from inference_provider.metrics.growth import there
+from inference_provider.metrics.series import Reading, Series, series
+from inference_provider.service.alert_payload import payload
+from inference_provider.service.looking import look
+from inference_provider.service.webhook import send
+from inference_provider.spec.alert import AlertRule
+from inference_provider.targets.private_file import write_private
+from inference_provider.workspace.alert_states import AlertState, Message, read, written
+from inference_provider.workspace.kept_alerts import Rules
+from inference_provider.workspace.measured import Meter
+from inference_provider.workspace.ports import Clock
+
+PERIOD_S = 5.0
+PAUSES_S = (5, 10, 30, 60, 120, 300, 600, 600, 600)
+"""Waits after messages that did not arrive; then it is given up."""
+_AT_ONCE = 8
+"""Messages that are sent at once: one that hangs takes 10 s."""
+_KEPT = 20
+"""Messages that wait for one webhook."""
+
+Name = tuple[str, str]
+"""Endpoint, and the alert's name there."""
+Tell = Callable[[str, str, str], None]
+"""Told an endpoint, the name of what happened, and a sentence."""
+
+
+@dataclass
+class _Watched:
+    """What is known of one alert, as long as this process lives."""
+
+    looks: tuple[Look, ...] = ()
+    well_s: float = 0.0
+    last: tuple[Any, ...] = ()
+    """What its looks are of: others begin where that changes."""
+    is_sending: bool = False
+    next_s: float = 0.0
+    """When the next message may be sent, by a clock that never decreases."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where alerts are of, and what is told of them."""
+
+    workspace: str
+    meter: Meter
+    rules: Callable[[], Rules]
+    webhooks: Callable[[str], Mapping[str, SecretStr]]
+    """Returns who is told, by endpoint."""
+    file: Path
+    tell: Tell
+    clock: Clock
+    post: Callable[[SecretStr, Any], str] = field(default=send)
+
+
+class Alerting:
+    """Watches the alerts of one workspace; what it sends holds up no look."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._watched: dict[Name, _Watched] = {}
+        self._states: dict[Name, AlertState] = dict(_kept(place.file))
+        self._before: Reading | None = None
+        """The last reading in which the router answered."""
+        self._last_s: float | None = None
+        self._lock = threading.Lock()
+        self._saved = ""
+        self._senders = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="webhook")
+
+    def look(self) -> None:
+        """Measure once, decide, write down, and send what is to be sent.
+
+        Raises:
+            InferenceError: What is declared, or runs, cannot be read; nothing has changed.
+        """
+        rules = {
+            (of, n): one for of, some in self._place.rules().items() for n, one in some.items()
+        }
+        with self._lock:
+            for gone in self._states.keys() - rules.keys():
+                self._forget(gone)
+            self._watched = {name: one for name, one in self._watched.items() if name in rules}
+        reading, fault = None, None
+        try:
+            reading = self._place.meter() if any(one.enabled for one in rules.values()) else None
+        except InferenceError as wrong:
+            fault = wrong
+        known = self._known(reading)
+        with self._lock:
+            for name, rule in rules.items():
+                self._look_at(name, rule, reading, known.get(name[0], []))
+            self._save()
+            self._send(rules)
+        if reading:
+            self._last_s = reading.at_s
+            self._before = reading if there(reading.router) else self._before
+        if fault:
+            raise fault
+
+    def _known(self, reading: Reading | None) -> dict[str, list[Series]]:
+        if reading is None:
+            return {}
+        return alerts.of_endpoints(series(self._before or reading, reading))
+
+    def _forget(self, gone: Name) -> None:
+        if self._states.pop(gone).standing.has_fired:
+            said = f"alert '{gone[1]}' is declared no more; nobody is told that it is resolved"
+            self._place.tell(gone[0], "AlertRemoved", said)
+
+    # -- one alert -----------------------------------------------------------------------------
+
+    def _look_at(
+        self, name: Name, rule: AlertRule, reading: Reading | None, known: list[Series]
+    ) -> None:
+        watched, state = self._watched.setdefault(name, _Watched()), self._of(name)
+        now = self._place.clock.now()
+        verdict = Verdict(None, None, alerts.UNMEASURED if rule.enabled else "it is turned off")
+        if rule.enabled and reading:
+            verdict = self._judged(watched, name[0], rule, reading, known)
+        standing = alerts.decided(rule, verdict, state.standing, well_s=watched.well_s, now=now)
+        state = state.model_copy(
+            update={"value": verdict.value, "said": verdict.why, "looked": now}
+        )
+        if standing is not state.standing:
+            state = self._turned(name, rule, state, standing, verdict)
+        self._states[name] = state
+
+    def _judged(
+        self,
+        watched: _Watched,
+        endpoint: str,
+        rule: AlertRule,
+        reading: Reading,
+        known: list[Series],
+    ) -> Verdict:
+        what = (rule.metric, rule.dimensions)
+        if watched.last != what:
+            watched.looks, watched.well_s, watched.last = (), 0.0, what
+        if alerts.is_counted(rule):
+            one = alerts.looked(rule, endpoint, self._before, reading, known)
+        else:
+            one = alerts.seen(rule, self._last_s, reading.at_s, known)
+        looks = (*watched.looks, one) if one else watched.looks
+        watched.looks = alerts.remembered(rule, looks, reading.at_s)
+        is_measured = one is not None
+        verdict = alerts.judged(rule, watched.looks, reading.at_s, is_measured=is_measured)
+        if verdict.beyond:
+            watched.well_s = 0.0
+        elif one and verdict.beyond is False:
+            watched.well_s += one.seconds
+        return verdict
+
+    def _turned(
+        self, name: Name, rule: AlertRule, state: AlertState, standing: Standing, verdict: Verdict
+    ) -> AlertState:
+        """Return the state of an alert that has fired, or is resolved."""
+        id_ = str(uuid.uuid4()) if standing.has_fired else state.id
+        when = standing.since or self._place.clock.now()
+        message = Message(
+            id=id_,
+            condition=standing.condition,
+            time=when,
+            fired_at=standing.fired_at or when,
+            value=verdict.value,
+            why=standing.why,
+        )
+        self._place.tell(
+            name[0], f"Alert{standing.condition}", f"alert '{name[1]}': {standing.why}"
+        )
+        pending = (*state.pending, message)[-_KEPT:] if rule.webhook else ()
+        return state.model_copy(update={"standing": standing, "id": id_, "pending": pending})
+
+    def _of(self, name: Name) -> AlertState:
+        return self._states.get(name, AlertState())
+
+    # -- webhooks ------------------------------------------------------------------------------
+
+    def _send(self, rules: Mapping[Name, AlertRule]) -> None:
+        """Begin to send what is due: one message of an alert at a time."""
+        now_s = self._place.clock.monotonic_s()
+        for name, rule in rules.items():
+            watched, state = self._watched[name], self._of(name)
+            if watched.is_sending or not state.pending or now_s < watched.next_s:
+                continue
+            if rule.webhook is None:  # it had one
+                self._states[name] = state.model_copy(update={"pending": (), "fault": ""})
+                continue
+            watched.is_sending = True
+            self._senders.submit(self._deliver, name, rule, rule.webhook, state.pending[0])
+
+    def _deliver(self, name: Name, rule: AlertRule, webhook: str, message: Message) -> None:
+        body = payload(self._place.workspace, name[0], name[1], rule, message)
+        try:
+            url = self._place.webhooks(name[0]).get(webhook)
+            fault = self._place.post(url, body) if url else "it is gone; apply the endpoint again"
+        except Exception as wrong:  # noqa: BLE001 - its thread would be lost, and nobody told
+            fault = f"it cannot be told: {type(wrong).__name__}"
+        with self._lock:
+            self._note(name, webhook, message, fault)
+
+    def _note(self, name: Name, webhook: str, message: Message, fault: str) -> None:
+        """Write down whether a message arrived; nothing of an alert that is gone meanwhile."""
+        watched, state = self._watched.get(name), self._states.get(name)
+        if watched:
+            watched.is_sending = False
+        if watched is None or state is None or message not in state.pending:
+            return
+        now_s, rest = self._place.clock.monotonic_s(), state.pending[1:]
+        if not fault:
+            watched.next_s = now_s
+            told = {"pending": rest, "told": self._place.clock.now(), "fault": ""}
+        elif message.tries < len(PAUSES_S):
+            watched.next_s = now_s + PAUSES_S[message.tries]
+            tried = message.model_copy(update={"tries": message.tries + 1})
+            said = f"webhook '{webhook}' was not told {message.condition}: {fault}"
+            told = {"pending": (tried, *rest), "fault": f"{said}; it is tried again"}
+        else:
+            watched.next_s = now_s
+            said = f"webhook '{webhook}' was not told {message.condition}: {fault}"
+            told = {"pending": rest, "fault": f"{said}; given up after {message.tries + 1} times"}
+        if fault and (not message.tries or message.tries == len(PAUSES_S)):
+            self._place.tell(name[0], "AlertNotDelivered", f"alert '{name[1]}': {told['fault']}")
+        self._states[name] = state.model_copy(update=told)
+        self._save()
+
+    # -- the file ------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        """Write down how all stand, if that has changed; on a full disk what was stays."""
+        states = dict[str, dict[str, AlertState]]()
+        for (endpoint, name), state in sorted(self._states.items()):
+            states.setdefault(endpoint, {})[name] = state
+        text = written(states)
+        if text != self._saved:
+            with suppress(OSError, InferenceError):
+                write_private(self._place.file, text)
+                self._saved = text
+
+    def run(self) -> None:
+        """Look for ever, in a thread of its own that ends with the process."""
+        threading.Thread(target=self._run, name="alerts", daemon=True).start()
+
+    def _run(self) -> None:
+        said, pause = "", threading.Event()
+        while True:
+            try:
+                said = look(self, said)
+            except BaseException:  # noqa: BLE001 - the thread would end, and nobody would watch
+                traceback.print_exc()
+            pause.wait(PERIOD_S)
+
+
+def _kept(file: Path) -> Iterator[tuple[Name, AlertState]]:
+    with suppress(OSError):
+        for endpoint, some in read(file.read_bytes()).items():
+            for name, state in some.items():
+                yield (endpoint, name), state

@@ -1,0 +1,57 @@
+"""Sends a message to a webhook, once, within a time that nothing on the other side can prolong.
+
+A webhook's URL is a secret: nothing that is returned quotes it, or what an answer says.
+"""
+
+import asyncio
+import ssl
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from pydantic import SecretStr
+
+from inference_provider.spec.identity_provider import is_this_machine
+
+LIMIT_S = 10.0
+"""For all of it: the name, the connection, and the beginning of an answer."""
+
+
+def send(url: SecretStr, body: Any, limit_s: float = LIMIT_S) -> str:
+    """Post JSON; return why it did not arrive, and an empty text when it did.
+
+    Redirects are not followed: they could lead a secret, or this machine's reach, elsewhere.
+    """
+    try:
+        status = asyncio.run(asyncio.wait_for(_post(url.get_secret_value(), body), limit_s))
+    except (TimeoutError, httpx.TimeoutException):
+        return f"it did not answer within {limit_s:g} s"
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as fault:
+        return f"it is not reached: {_cause(fault)}"
+    if 200 <= status < 300:
+        return ""
+    return f"it answered {status}" + "; redirects are not followed" * (300 <= status < 400)
+
+
+async def _post(url: str, body: Any) -> int:
+    # a proxy leads to no server of this machine
+    own = is_this_machine(urlsplit(url).hostname or "")
+    async with (
+        httpx.AsyncClient(trust_env=not own, timeout=None, follow_redirects=False) as client,
+        client.stream("POST", url, json=body) as answer,  # what it says is of no account
+    ):
+        return answer.status_code
+
+
+def _cause(fault: BaseException) -> str:
+    """Say what is wrong; the texts of the libraries may quote a name of a URL."""
+    found: BaseException | None = fault
+    while found:
+        if isinstance(found, ssl.SSLError):
+            return "its certificate is not trusted, or it speaks no TLS"
+        if isinstance(found, ConnectionRefusedError):
+            return "nothing listens there"
+        if isinstance(found, OSError) and found.strerror:
+            return found.strerror
+        found = found.__cause__ or found.__context__
+    return type(fault).__name__

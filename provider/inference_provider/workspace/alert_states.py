@@ -1,0 +1,82 @@
+"""How the alerts of a workspace stand, as its service writes it down.
+
+The service writes one document, and `status`, `alerts` and the console of any client read it. It
+has no webhook in it, only what of an alert nobody could be told.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+from inference_provider.alerts import FIRED, Standing
+from inference_provider.observed import Frozen
+
+
+class Message(Frozen):
+    """What a webhook is told: that an alert has fired, or is resolved."""
+
+    id: str
+    """Of the alert that fired; the same when it resolves."""
+    condition: Literal["Fired", "Resolved"]
+    time: datetime
+    fired_at: datetime
+    value: float | None = None
+    why: str = ""
+    tries: int = 0
+    """How often it was sent in vain."""
+
+
+class AlertState(Frozen):
+    """How one alert stands."""
+
+    standing: Standing = Standing()
+    id: str = ""
+    """Of what fired last."""
+    value: float | None = None
+    """What was measured last."""
+    said: str = ""
+    """What the last look says: the value, or why there is none."""
+    looked: datetime | None = None
+    pending: tuple[Message, ...] = ()
+    """What its webhook is still to be told, oldest first."""
+    told: datetime | None = None
+    """When its webhook took a message last."""
+    fault: str = ""
+    """Why it does not take one; empty when it does."""
+
+    def notes(self, name: str) -> Iterator[str]:
+        """Yield what a person should know of it."""
+        if self.standing.has_fired:
+            yield f"alert '{name}' has fired at {shown(self.standing.since)}: {self.standing.why}"
+        if self.fault:
+            yield f"alert '{name}': {self.fault}"
+
+
+def shown(time: datetime | None) -> str:
+    """Format a time for a person; `never` for none."""
+    return time.isoformat(timespec="seconds").replace("+00:00", "Z") if time else "never"
+
+
+States = Mapping[str, Mapping[str, AlertState]]
+"""By endpoint, and by the alert's name there."""
+_STATES = TypeAdapter(dict[str, dict[str, AlertState]])
+
+
+def written(states: States) -> str:
+    """Return the document of states."""
+    return _STATES.dump_json({of: {**some} for of, some in states.items()}).decode()
+
+
+def read(document: bytes) -> dict[str, dict[str, AlertState]]:
+    """Return the states of a document; none where it cannot be read."""
+    try:
+        return _STATES.validate_json(document)
+    except ValueError:
+        return {}
+
+
+def fired_in(states: States) -> int:
+    """Return how many alerts have fired and are not resolved."""
+    return sum(one.standing.condition == FIRED for some in states.values() for one in some.values())

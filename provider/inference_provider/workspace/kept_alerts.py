@@ -1,0 +1,51 @@
+"""The alert rules of endpoints, and the webhooks that are told, as they are kept.
+
+Rules are in the records of their endpoints. A record has digests of webhooks alone, so these have
+documents of their own, in clear text.
+"""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+
+from pydantic import SecretStr, TypeAdapter
+
+from inference_provider.errors import TargetError
+from inference_provider.observed import Kind, Record
+from inference_provider.spec.alert import AlertRule, recorded_alerts
+from inference_provider.spec.fields import in_clear
+from inference_provider.workspace.kept_digests import WEBHOOKS
+from inference_provider.workspace.ports import Records
+from inference_provider.workspace.state import RECORDS, State
+
+Rules = Mapping[str, Mapping[str, AlertRule]]
+"""By endpoint, and by the name that each has there."""
+_WEBHOOKS = TypeAdapter(dict[str, SecretStr])
+
+
+def rules_in(state: State) -> Rules:
+    """Return the rules of each endpoint that has some; skips a record that is unreadable."""
+    found = dict[str, dict[str, AlertRule]]()
+    for name in sorted(state.recorded(Kind.ENDPOINT)):
+        with suppress(TargetError):
+            document = f"{Kind.ENDPOINT.value}.{name}"
+            record = state.document(RECORDS, document, Record.model_validate_json)
+            if record and (rules := recorded_alerts(record.properties)):
+                found[name] = rules
+    return found
+
+
+def webhooks_of(state: State, endpoint: str) -> Mapping[str, SecretStr] | None:
+    """Return who is told of an endpoint's alerts; None when that is gone or cannot be read."""
+    try:
+        return state.document(WEBHOOKS, endpoint, _WEBHOOKS.validate_json)
+    except (TargetError, OSError):
+        return None
+
+
+def put_webhooks(records: Records, endpoint: str, webhooks: Mapping[str, SecretStr]) -> None:
+    """Save who is told of an endpoint's alerts, inside an edit; nothing is kept of nobody."""
+    if webhooks:
+        records.put(WEBHOOKS, endpoint, json.dumps(in_clear(webhooks)))
+    else:
+        records.drop(WEBHOOKS, endpoint)

@@ -1,0 +1,135 @@
+"""Alerts of a real workspace: real requests, a real webhook, and a service that is killed."""
+
+import json
+import os
+import signal
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from inference_provider.drift import drift
+from inference_provider.targets.local.service_process import SERVICE
+from tests.local.conftest import Lab, Load
+from tests.local.server.model import until
+from tests.ports import own_port
+
+pytestmark = pytest.mark.local
+
+TOKEN = "T0KEN-of-the-hook-5f1c"
+RULE = {
+    "metric": "ErrorRate",
+    "threshold": 5,
+    "window_s": 15,
+    "resolve_after_s": 0,
+    "severity": 1,
+    "description": "see the runbook",
+    "webhook": "ops",
+}
+
+
+class Hook:
+    """A webhook on loopback that keeps what it is told; it may hang, or not be there."""
+
+    def __init__(self, port: int) -> None:
+        self.port, self.got, self.hangs = port, list[dict](), threading.Event()
+        self._free = threading.Event()
+        self._server: ThreadingHTTPServer | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/{TOKEN}"
+
+    @property
+    def told(self) -> list[str]:
+        return [one["data"]["essentials"]["monitorCondition"] for one in self.got]
+
+    def begin(self) -> None:
+        hook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                if hook.hangs.is_set():
+                    hook._free.wait(60)
+                    return
+                hook.got.append(body)
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def end(self) -> None:
+        self._free.set()
+        if self._server:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+
+@pytest.fixture
+def hook():
+    found = Hook(own_port())
+    yield found
+    found.end()
+
+
+def listed(lab: Lab) -> dict:
+    code, said = lab.said("alerts", "iris", "--json")
+    assert code == 0, said
+    [found] = json.loads(said)
+    return found
+
+
+def service(lab: Lab) -> int:
+    process = lab.supervisor.processes().get(SERVICE)
+    return process.pid if process and process.runs else 0
+
+
+def kill_the_service(lab: Lab) -> None:
+    before = service(lab)
+    os.kill(before, signal.SIGKILL)
+    until(lambda: service(lab) not in (0, before), 30)
+
+
+def everything_written(lab: Lab) -> str:
+    kept = lab.state / "workspaces" / "lab" / "webhooks"
+    files = (one for one in lab.state.rglob("*") if one.is_file() and kept not in one.parents)
+    return "\n".join(one.read_text(errors="replace") for one in files)
+
+
+def test_a_webhook_hears_once_that_an_alert_fired_and_once_that_it_is_resolved(lab: Lab, hook):
+    hook.begin()
+    endpoint = lab.document["endpoints"][0]
+    endpoint |= {"alerts": {"errors": RULE}, "alert_webhooks": {"ops": hook.url}}
+    lab.write_code("blue", "fail")
+    lab.up()
+    with Load(lab, sleep_s=0.01, pause_s=0.05, seconds=300) as load:
+        until(lambda: listed(lab)["told"], 60)
+        kill_the_service(lab)
+        assert "fired" in lab.said("alerts")[1]
+        assert "alert 'errors' has fired at" in lab.said("status")[1]
+        found = drift(lab.resources(), lab.target.observe(["lab"]), "lab").resources
+        assert {str(one.verdict) for one in found} == {"clean"}
+        lab.write_code("blue", "blue")
+        lab.up()
+        until(lambda: (listed(lab)["state"], listed(lab)["pending"]) == ("resolved", 0), 90)
+        kill_the_service(lab)
+        load.wait_for(sum(load.results.values()) + 300)
+        until(lambda: listed(lab)["state"] == "resolved", 30)
+    assert hook.told == ["Fired", "Resolved"]
+    [fired, resolved] = hook.got
+    assert fired["schemaId"] == "azureMonitorCommonAlertSchema"
+    essentials = fired["data"]["essentials"]
+    assert (essentials["alertRule"], essentials["severity"]) == ("errors", "Sev1")
+    assert essentials["alertId"] == resolved["data"]["essentials"]["alertId"]
+    assert fired["text"].startswith(
+        "Fired: alert 'errors' (Sev1) of endpoint 'lab/iris': ErrorRate "
+    )
+    events = lab.said("events", "iris")[1]
+    assert ("AlertFired" in events, "AlertResolved" in events) == (True, True)
+    assert TOKEN not in everything_written(lab)
