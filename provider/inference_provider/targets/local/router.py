@@ -130,11 +130,9 @@ class LocalRouter:
                 begin_room(self.supervisor, self.folders, needed=False)
 
     def metrics(self) -> MetricsSettings | None:
-        """Return where what is measured goes; None where it goes nowhere."""
         return metrics_of(self._state)
 
     def logs(self) -> LogSettings | None:
-        """Return where logs go; None where they go nowhere."""
         return logs_of(self._state)
 
     def _in_force(self) -> tuple[EndpointEntry, ...]:
