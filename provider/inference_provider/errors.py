@@ -5,7 +5,8 @@ InferenceError                       every error this package raises
 ├─ PermanentError / TemporaryError   mixed in below: retrying is useless / may help
 ├─ TargetError(operation, resource, place, reason, remedy)
 │   ├─ CapabilityMissing, OwnedByAnother, StillServing, StillHolds,
-│   │  HeldByAnother, OutOfCapacity, PermissionMissing, SecretsInjectionError          (Permanent)
+│   │  HeldByAnother, OutOfCapacity, PermissionMissing, SecretsInjectionError,
+│   │  RolloutFailed                                                                (Permanent)
 │   └─ TargetUnreachable, NotReady, Busy, Interrupted, SecretStoreUnreachable   (Temporary)
 ├─ SecretNotRead(reason, remedy)     what a secret store answers; told as one of the two above
 ├─ SeveralFailed(failures)           what ran side by side and failed

@@ -22,7 +22,9 @@ VAULT = ROOT / "provider" / "inference_provider" / "secret_stores" / "vault.py"
 """Asks a Vault, which may be anywhere."""
 KEYS = ROOT / "provider" / "inference_provider" / "targets" / "envoy" / "key_fetch.py"
 """Asks an identity provider, which may be anywhere; takes no proxy, and follows no redirect."""
-OPENERS = FACTORY, CLUSTER, NETWORK, REGISTRIES, VAULT, KEYS
+WEBHOOK = ROOT / "provider" / "inference_provider" / "service" / "webhook.py"
+"""Tells webhooks, which may be anywhere; takes a proxy but to this machine, and no redirect."""
+OPENERS = FACTORY, CLUSTER, NETWORK, REGISTRIES, VAULT, KEYS, WEBHOOK
 PACKAGES = [ROOT / "provider", ROOT / "sdk", ROOT / "components"]
 OPENING = {
     *("httpx.Client", "httpx.AsyncClient", "httpx.HTTPTransport", "httpx.AsyncHTTPTransport"),
