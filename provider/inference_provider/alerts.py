@@ -29,6 +29,8 @@ from inference_provider.spec.alert import ERROR_RATE, SHARES, USUAL_REQUESTS, Al
 
 _LOOKS = 60
 """How many of a window are remembered, about; older ones are put together."""
+_LONGEST_S = 30.0
+"""Between two looks; what was counted in a longer time is of no window."""
 _MEASURED = 0.5
 """Share of a window that has to be measured."""
 _PER_S = {REQUESTS.name: 60.0, NETWORK.name: 1.0}
@@ -107,7 +109,7 @@ def looked(
         known: The series that both say of the endpoint.
     """
     grown = growth(before.router, now.router) if before else None
-    if before is None or grown is None or now.at_s <= before.at_s:
+    if before is None or grown is None or not 0 < now.at_s - before.at_s <= _LONGEST_S:
         return None
     one = Look(before.at_s, now.at_s, now.at_s - before.at_s)
     if rule.metric == ERROR_RATE:
@@ -139,7 +141,7 @@ def seen(
         known: The series of the endpoint.
     """
     values = [s.value for s in known if _is_of(rule, s)]
-    if not values or last_s is None or at_s <= last_s:
+    if not values or last_s is None or not 0 < at_s - last_s <= _LONGEST_S:
         return None
     if rule.metric == CAPACITY.name:
         values = [sum(values)]
@@ -264,7 +266,7 @@ def _aggregated(rule: AlertRule, whole: Look) -> float | None:
         "average": _average(rule.metric, whole),
         "maximum": whole.most,
         "minimum": whole.least,
-        "total": whole.total,
+        "total": whole.total * min(1.0, rule.window_s / whole.seconds),
     }[rule.aggregation]
 
 

@@ -32,7 +32,8 @@ class Hook:
     """A webhook on loopback that keeps what it is told; it may hang, or not be there."""
 
     def __init__(self, port: int) -> None:
-        self.port, self.got, self.hangs = port, list[dict](), threading.Event()
+        self.port, self.got, self.asked = port, list[dict](), 0
+        self.hangs = threading.Event()
         self._free = threading.Event()
         self._server: ThreadingHTTPServer | None = None
 
@@ -50,6 +51,7 @@ class Hook:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                hook.asked += 1
                 if hook.hangs.is_set():
                     hook._free.wait(60)
                     return
@@ -132,4 +134,29 @@ def test_a_webhook_hears_once_that_an_alert_fired_and_once_that_it_is_resolved(l
     )
     events = lab.said("events", "iris")[1]
     assert ("AlertFired" in events, "AlertResolved" in events) == (True, True)
+    assert TOKEN not in everything_written(lab)
+
+
+def test_a_webhook_that_was_away_hears_of_it_from_the_next_service_too(lab: Lab, hook):
+    rule = {"metric": "RequestsPerMinute", "operator": "less_than", "threshold": 1}
+    rule |= {"window_s": 15, "webhook": "ops"}
+    endpoint = lab.document["endpoints"][0]
+    endpoint |= {"alerts": {"idle": rule}, "alert_webhooks": {"ops": hook.url}}
+    lab.up()
+    until(lambda: listed(lab)["fault"], 60)
+    fault = "webhook 'ops' was not told Fired: it is not reached: nothing listens there"
+    assert listed(lab)["fault"] == f"{fault}; it is tried again"
+    assert f"alert 'idle': {fault}" in " ".join(lab.said("status")[1].split())
+    assert "AlertNotDelivered" in lab.said("events", "iris")[1]
+    hook.hangs.set()
+    hook.begin()
+    kill_the_service(lab)
+    until(lambda: hook.asked, 60)
+    kill_the_service(lab)
+    hook.hangs.clear()
+    until(lambda: (hook.told, listed(lab)["pending"]) == (["Fired"], 0), 60)
+    assert listed(lab)["fault"] == ""
+    del endpoint["alerts"], endpoint["alert_webhooks"]
+    assert lab.up() == ["update Endpoint 'lab/iris'"]
+    assert service(lab) == 0
     assert TOKEN not in everything_written(lab)

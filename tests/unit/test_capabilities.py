@@ -235,6 +235,17 @@ def test_what_a_target_cannot_do_is_refused_in_a_sentence(asked, sentence):
             id="rollout",
         ),
         pytest.param(
+            stack(
+                **DOCKER,
+                endpoints=[
+                    {"name": "iris", "alerts": {"slow": {"metric": "ErrorRate", "threshold": 5}}}
+                ],
+            ),
+            "Endpoint 'default/iris' on target 'docker': alerts: nothing here watches alerts yet;"
+            " leave it out",
+            id="alerts",
+        ),
+        pytest.param(
             on_docker(liveness_probe={"period": 5}),
             "Deployment 'default/iris/blue' on target 'docker': liveness_probe: not supported yet;"
             " leave it out",
