@@ -1,7 +1,7 @@
 """When an alert fires and when it is resolved, over curves of what was measured."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -310,7 +310,7 @@ def test_every_metric_of_an_endpoint_can_be_watched_by_its_own_dimensions():
         if "endpoint" in one.dimensions
     }
     assert {name: one for name, one in DIMENSIONS.items() if name != ERROR_RATE} == of_endpoints
-    assert set(DIMENSIONS) == set(AlertMetric.__args__)
+    assert set(DIMENSIONS) == set(get_args(AlertMetric))
 
 
 @pytest.mark.parametrize(
