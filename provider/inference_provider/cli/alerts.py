@@ -8,13 +8,16 @@ import typer
 from inference_provider.alerts import unit_of
 from inference_provider.cli.lookup import find
 from inference_provider.cli.options import Json, Workspace
-from inference_provider.cli.session import Session, choose_workspaces, session_of
+from inference_provider.cli.session import choose_workspaces, session_of
 from inference_provider.observed import Kind
 from inference_provider.spec.alert import AlertRule
 from inference_provider.workspace.alert_states import AlertState, shown
+from inference_provider.workspace.engine import Engine
 
 
-class _Listed(NamedTuple):
+class Listed(NamedTuple):
+    """One alert, and how it stands."""
+
     workspace: str
     endpoint: str
     name: str
@@ -23,11 +26,22 @@ class _Listed(NamedTuple):
 
     @property
     def stands(self) -> str:
+        """Say how it stands in a word."""
         if not self.rule.enabled:
             return "off"
         if self.state.standing.has_fired:
             return "fired"
         return "resolved" if self.state.standing.since else "quiet"
+
+    @property
+    def since(self) -> str:
+        """Say since when."""
+        return shown(self.state.standing.since)
+
+    @property
+    def told(self) -> str:
+        """Say when its webhook took a message last."""
+        return shown(self.state.told)
 
 
 def alerts(
@@ -43,7 +57,7 @@ def alerts(
     names: Sequence[str] = choose_workspaces(session, None, workspace) if not endpoint else ()
     if endpoint:
         names = (find(session, Kind.ENDPOINT, endpoint, workspace).id.workspace,)
-    found = [one for name in names for one in _listed(session, name, endpoint)]
+    found = [one for name in names for one in listed(session.target, name, endpoint)]
     if as_json:
         session.print_json([_json(one) for one in found])
         return
@@ -54,29 +68,29 @@ def alerts(
             session.say(line)
 
 
-def _listed(session: Session, workspace: str, endpoint: str) -> Iterator[_Listed]:
-    states = session.target.alert_states(workspace)
-    for of, rules in session.target.alert_rules(workspace).items():
+def listed(target: Engine, workspace: str, endpoint: str) -> Iterator[Listed]:
+    """Yield the alerts of an endpoint of a workspace; of all where none is named."""
+    states = target.alert_states(workspace)
+    for of, rules in target.alert_rules(workspace).items():
         for name, rule in rules.items():
             if endpoint in ("", of):
                 state = states.get(of, {}).get(name, AlertState())
-                yield _Listed(workspace, of, name, rule, state)
+                yield Listed(workspace, of, name, rule, state)
 
 
-def _lines(one: _Listed) -> Iterator[str]:
+def _lines(one: Listed) -> Iterator[str]:
     state, rule = one.state, one.rule
-    since = state.standing.since
-    at = f"since {shown(since)}: {state.standing.why}" if since else ""
+    at = f"since {one.since}: {state.standing.why}" if state.standing.since else ""
     yield f"{one.stands:8} Sev{rule.severity}  {one.endpoint}/{one.name}  {at}".rstrip()
     yield f"  now: {state.said or 'nobody has looked yet'}"
     if rule.webhook:
         waits = f"; {len(state.pending)} to be told" if state.pending else ""
-        yield f"  webhook '{rule.webhook}': last told {shown(state.told)}{waits}"
+        yield f"  webhook '{rule.webhook}': last told {one.told}{waits}"
     if state.fault:
         yield f"  {state.fault}"
 
 
-def _json(one: _Listed) -> dict[str, object]:
+def _json(one: Listed) -> dict[str, object]:
     state, standing = one.state, one.state.standing
     return {
         "workspace": one.workspace,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from starlette.responses import Response
 
+from inference_provider.cli.alerts import listed
 from inference_provider.cli.plan_text import plan_lines
 from inference_provider.cli.split import shares_of
 from inference_provider.console.answers import path_of, see
@@ -32,6 +33,7 @@ def _page(
         "endpoint",
         status=400 if told else 200,
         seen=found,
+        alerts=[*listed(asked.console.target, there.id.workspace, there.id.name)],
         told=told,
         typed=typed or {one.name: str(one.share) for one in found.deployments},
         changed=asked.console.changed.take(asked.part("changed")) == there.id,
