@@ -8,6 +8,7 @@ import pytest
 
 from inference_provider.observed import Kind
 from tests import chromium
+from tests.local.conftest import Load
 
 pytestmark = [
     pytest.mark.local,
@@ -85,6 +86,7 @@ def test_a_person_changes_a_split_calls_and_reads_a_key_in_a_browser(lab, consol
         sees_what_others_change(lab, page, site)
         calls(page, site)
         reads_the_keys(lab, page, site)
+        sees_what_is_measured(lab, page, site)
         for name, path in PAGES.items():
             looks_right(page, f"{site}{path}", pictures / name)
         page.look("light", 1200)
@@ -169,6 +171,24 @@ def calls(page, site):
     told = page.run("document.querySelector('main').innerText")
     assert "Deployment\ngreen" in told
     assert '"answer": "green"' in told
+
+
+def sees_what_is_measured(lab, page, site):
+    page.goto(f"{site}{IRIS}")
+    page.run("window.same = true")
+    with Load(lab, sleep_s=0.02, pause_s=0.02):
+        page.until("document.querySelectorAll('figure')[1].innerText.includes('blue P95 ')")
+        page.until("!document.querySelectorAll('figure')[1].innerText.includes('unknown')")
+    titles = page.run("[...document.querySelectorAll('figure svg')].map(it => it.ariaLabel)")
+    assert [one.partition(":")[0].partition(",")[0] for one in titles] == [
+        "Requests in a minute",
+        "Latency",
+        "Processor",
+        "Memory",
+    ]
+    drawn = "getComputedStyle(document.querySelector('figure path')).stroke"
+    assert page.run(drawn) == "rgb(20, 108, 46)"  # that of success
+    assert page.run("window.same")
 
 
 def reads_the_keys(lab, page, site):

@@ -8,6 +8,7 @@ from inference_provider.cli.alerts import listed
 from inference_provider.cli.plan_text import plan_lines
 from inference_provider.cli.split import shares_of
 from inference_provider.console.answers import path_of, see
+from inference_provider.console.charts import charts
 from inference_provider.console.opened import Asked, ShownSplit
 from inference_provider.console.seen import seen
 from inference_provider.errors import SpecError, TargetUnreachable
@@ -29,11 +30,14 @@ def _page(
 ) -> Response:
     """Render the page; with what is wrong in the split that somebody typed."""
     found = seen(there, observed, _instances(asked, there))
+    past = asked.console.history.of(asked.console.target, there.id.workspace)
     return asked.page(
         "endpoint",
         status=400 if told else 200,
         seen=found,
         alerts=[*listed(asked.console.target, there.id.workspace, there.id.name)],
+        past=past,
+        charts=charts(past.moments, there.id.name) if past else (),
         told=told,
         typed=typed or {one.name: str(one.share) for one in found.deployments},
         changed=asked.console.changed.take(asked.part("changed")) == there.id,

@@ -20,6 +20,7 @@ from inference_provider.console.answers import Refused, Shown, page
 from inference_provider.console.forms import Form
 from inference_provider.console.gate import Gate
 from inference_provider.console.handlers import Handlers
+from inference_provider.console.history import History
 from inference_provider.errors import InferenceError, SpecError
 from inference_provider.observed import Kind, ObservedResource, ObservedState, Presence, ResourceId
 from inference_provider.plan import Plan
@@ -99,6 +100,7 @@ class Console:
     last_names: deque[tuple[str, ...]] = field(default_factory=partial(deque, maxlen=1))
     """The stack's workspaces, as its file said when it could be read last."""
     handlers: Handlers = field(default_factory=Handlers)
+    history: History = field(default_factory=History)
 
     @property
     def target(self) -> Engine:
