@@ -66,7 +66,7 @@ class Service:
         if self.fault:
             raise self.fault
         use = InstanceUse("iris/blue", "iris.blue.g.0", cpu=self.cpu)
-        return Reading(self.clock.passed_s, None, (use,))
+        return Reading(self.clock.passed_s, {"": None}, (use,))
 
     def post(self, url: SecretStr, body: Any) -> str:
         self.sent += 1

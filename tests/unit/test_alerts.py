@@ -58,7 +58,7 @@ class Watch:
     def look(self, router: Counted | None = None, *uses: InstanceUse) -> str:
         """Look, 5 s later; return what it says."""
         self.at_s += EVERY_S
-        now = Reading(self.at_s, router, uses)
+        now = Reading(self.at_s, {"": router}, uses)
         known = alerts.of_endpoints(series(self.before or now, now)).get("iris", [])
         if alerts.is_counted(self.rule):
             one = alerts.looked(self.rule, "iris", self.before, now, known)

@@ -15,7 +15,7 @@ ROUTES = ("liveness_route", "readiness_route", "scoring_route")
 PLAIN = {
     "name": "plain",
     "command": ["python", "-m", "http.server"],
-    "inference_config": dict.fromkeys(ROUTES, {"path": "/", "port": 80}),
+    "inference_config": {name: {"path": "/", "port": 80} for name in ROUTES},
     "content_hash": "b" * 64,
 }
 NAMES, COLOURS = ("iris", "rose", "tulip"), ("blue", "green", "red")

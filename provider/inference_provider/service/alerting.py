@@ -21,7 +21,6 @@ from pydantic import SecretStr
 from inference_provider import alerts
 from inference_provider.alerts import Look, Standing, Verdict
 from inference_provider.errors import InferenceError
-from inference_provider.metrics.growth import there
 from inference_provider.metrics.series import Reading, Series, series
 from inference_provider.service.alert_payload import payload
 from inference_provider.service.looking import look
@@ -115,7 +114,7 @@ class Alerting:
             self._send(rules)
         if reading:
             self._last_s = reading.at_s
-            self._before = reading if there(reading.router) else self._before
+            self._before = reading if reading.answered else self._before
         if fault:
             raise fault
 

@@ -12,6 +12,7 @@ import httpx
 from pydantic import SecretStr
 
 from inference_provider.spec.identity_provider import is_this_machine
+from inference_provider.targets.proxies import proxy_for
 
 LIMIT_S = 10.0
 """For all of it: the name, the connection, and the beginning of an answer."""
@@ -37,7 +38,13 @@ async def _post(url: str, body: Any) -> int:
     # a proxy leads to no server of this machine
     own = is_this_machine(urlsplit(url).hostname or "")
     async with (
-        httpx.AsyncClient(trust_env=not own, timeout=None, follow_redirects=False) as client,
+        httpx.AsyncClient(
+            timeout=None,
+            follow_redirects=False,
+            proxy=None if own else proxy_for(url),
+            verify=ssl.create_default_context(),
+            trust_env=False,  # a password of ~/.netrc is not for a webhook
+        ) as client,
         client.stream("POST", url, json=body) as answer,  # what it says is of no account
     ):
         return answer.status_code

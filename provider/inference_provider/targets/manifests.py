@@ -7,9 +7,8 @@ connection (`sign_in.py`), else those of Docker's configuration, as for `docker 
 import re
 import ssl
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
+from inference_provider.targets.proxies import proxy_for
 from inference_provider.targets.sign_in import login_for
 
 if TYPE_CHECKING:
@@ -56,7 +55,8 @@ def digest_in(image: str, transport: "httpx.BaseTransport | None" = None) -> str
             timeout=_ASK_S,
             transport=transport,
             follow_redirects=True,
-            proxy=None if transport else _proxy_for(url),
+            # a registry without TLS is one of this machine
+            proxy=None if transport or scheme == "http" else proxy_for(url),
             verify=ssl.create_default_context(),
             trust_env=False,  # or ~/.netrc would give credentials too
         ) as client:
@@ -71,14 +71,6 @@ def digest_in(image: str, transport: "httpx.BaseTransport | None" = None) -> str
     if said.status_code == 404:
         return ""
     return said.headers.get("docker-content-digest") if said.status_code == 200 else None
-
-
-def _proxy_for(url: str) -> str | None:
-    """Return the proxy that the environment names for an address; none for this machine."""
-    parts = urlsplit(url)
-    if parts.scheme == "http" or proxy_bypass(parts.hostname or ""):
-        return None
-    return getproxies().get("https")
 
 
 def _user(host: str) -> tuple[str, str] | None:

@@ -121,9 +121,8 @@ class Meters(ServedTarget):
             self.measured += 1
             if self.fault:
                 raise self.fault
-            return Reading(
-                float(self.measured), None, (InstanceUse("iris/blue", "iris.blue.g.0", cpu=25.0),)
-            )
+            use = InstanceUse("iris/blue", "iris.blue.g.0", cpu=25.0)
+            return Reading(float(self.measured), {"": None}, (use,))
 
         return look
 

@@ -2,12 +2,11 @@
 
 import socket
 from ssl import SSLContext
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
 from inference_provider.targets.kubernetes.kubeconfig import Access
+from inference_provider.targets.proxies import proxy_for
 
 _CONNECTIONS = 32
 """At once, and kept for the next requests."""
@@ -24,7 +23,7 @@ def network(access: Access, tls: SSLContext) -> httpx.BaseTransport:
     """
     return httpx.HTTPTransport(
         verify=tls,
-        proxy=access.proxy or _proxy_of(access.server),
+        proxy=access.proxy or proxy_for(access.server),  # as kubectl takes it
         trust_env=False,
         # httpcore also closes one that a thread is about to use, when it closes idle ones
         limits=httpx.Limits(
@@ -46,11 +45,3 @@ def _kept_alive() -> list[tuple[int, int, int]]:
     asked = {idle: _SILENT_S, socket.TCP_KEEPINTVL: _BETWEEN_S, socket.TCP_KEEPCNT: _TIMES}
     options = [(socket.IPPROTO_TCP, name, value) for name, value in asked.items() if name]
     return [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *options]
-
-
-def _proxy_of(server: str) -> str | None:
-    """Return the proxy that the environment names for a server, as kubectl takes it."""
-    parts = urlsplit(server)
-    if proxy_bypass(parts.hostname or ""):
-        return None
-    return getproxies().get(parts.scheme)
