@@ -9,7 +9,7 @@ import yaml
 from inference_provider.drift import drift
 from inference_provider.spec.target import KubernetesPlace
 from inference_provider.targets.kubernetes.refusals import Forbidden
-from inference_provider.targets.kubernetes.target import KubernetesPlatform
+from inference_provider.targets.kubernetes.target import KubernetesPlatform, KubernetesTarget
 from tests import cluster_host
 from tests.cluster.bare_instances import bare_compute, unit
 from tests.cluster.devices import CLASS
@@ -113,6 +113,9 @@ def test_the_documented_role_is_enough_and_nothing_is_left_after_down(deployer, 
     lab.delete(rule.id)
     lab.up()
     assert refused == []
+    measuring = KubernetesTarget(KubernetesPlace(kind="kubernetes", namespace=namespace))
+    assert measuring.meter("rights")().notes == ()
+    measuring.kubernetes.close()
     assert drift(lab.desired, lab.target.observe([lab.workspace]), "demo").exit_code == 0
     assert lab.target.workspaces() == ("rights",)
     for resource in reversed(lab.desired):

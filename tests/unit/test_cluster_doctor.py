@@ -89,6 +89,21 @@ def test_a_fit_cluster_is_told_so_and_nothing_of_the_trial_stays(cluster):
     )
 
 
+def test_whether_instances_are_measured_is_told_and_no_fault(cluster):
+    assert cluster.told()["metrics"] == Answer(
+        "metrics", True, "the metrics API is not served: `kubectl top` has nothing"
+    )
+    served = {"kind": "APIResourceList", "metadata": {}, "resources": []}
+    cluster.api.put("/apis/metrics.k8s.io/v1beta1", served)
+    assert cluster.told()["metrics"] == Answer("metrics", True, "the metrics API is served")
+    cluster.denied = {("list", "pods")}
+    assert cluster.told()["metrics"] == Answer(
+        "metrics",
+        True,
+        "`inferctl metrics` measures no instance: you may not list pods.metrics.k8s.io",
+    )
+
+
 def test_a_cluster_that_is_too_old_is_refused(cluster):
     cluster.version = "v1.29.9"
     assert cluster.told()["cluster"] == Answer(
@@ -167,4 +182,5 @@ def test_the_rights_that_are_asked_for_are_those_of_the_documented_role():
         for group in rule["apiGroups"]
         for resource in rule["resources"]
     }
+    assert documented.pop(doctor.MEASURED) == {"list"}
     assert {what: set(verbs) for what, verbs in doctor.NEEDED.items()} == documented

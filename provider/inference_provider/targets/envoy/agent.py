@@ -51,8 +51,6 @@ class Agent:
             f"publish{SUFFIX}": self._publish,
             "is_ready": lambda _asked: self.envoy.is_ready(),
             "answers": self._instance_answers,
-            "statistics": lambda asked: self._delivery.admin.stats(asked["pattern"]),
-            "histograms": lambda asked: self._delivery.admin.histograms(asked["pattern"]),
             "counted": lambda asked: self._delivery.admin.counted(asked["pattern"]),
             "disk_used": lambda _asked: self._disk_used(),
             "free_port": self._free_port,

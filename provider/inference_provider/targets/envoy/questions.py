@@ -58,6 +58,8 @@ def about(serving: Serving) -> Answers:
         "is_drained": lambda asked: serving.is_drained(asked["deployment"]),
         "is_connected": lambda asked: serving.is_connected(backends(asked)),
         "wait_healthy": wait_healthy,
+        "statistics": lambda asked: serving.delivery.admin.stats(asked["pattern"]),
+        "histograms": lambda asked: serving.delivery.admin.histograms(asked["pattern"]),
         "calls": lambda asked: serving.calls(CallQuery.model_validate(asked["query"])),
         "status": lambda _asked: serving.status().model_dump(mode="json"),
     }

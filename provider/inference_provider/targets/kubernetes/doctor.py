@@ -18,6 +18,7 @@ from inference_provider.targets.kubernetes.objects import (
     LEADER_WORKER_SET,
     NAMESPACE,
     POD,
+    POD_METRICS,
     POLICY,
     STORAGE_CLASS,
     Object,
@@ -31,7 +32,7 @@ from inference_provider.targets.kubernetes.pods import (
     is_ready,
     trouble_of,
 )
-from inference_provider.targets.kubernetes.rights import OF_GROUPS, may
+from inference_provider.targets.kubernetes.rights import OF_AMOUNTS, OF_GROUPS, may
 
 LEAST = (1, 30)
 """Oldest Kubernetes that has what pods here use: `preStop.sleep`."""
@@ -65,7 +66,9 @@ NEEDED: dict[tuple[str, str], tuple[str, ...]] = {
     ("", "services/proxy"): ("get", "update", "delete"),
 }
 """What `up` does in the namespace of a workspace, by API group and resource: the rules of
-docs/deployer-role.yaml."""
+docs/deployer-role.yaml but `MEASURED`."""
+MEASURED = OF_AMOUNTS, "pods"
+"""What `inferctl metrics` lists there; nothing else needs it, and who lacks it still deploys."""
 _OPEN, _SHUT = 8081, 8080
 _SERVER = f"""
 import http.server, threading
@@ -130,7 +133,7 @@ def answers(
         return
     yield _rights(client, namespace, may_make=may_make)
     yield _score(client, namespace)
-    yield _metrics(client)
+    yield _metrics(client, namespace)
     yield _several_nodes(client)
     yield _storage(client)
     place = "" if may_make and not pulls.names else namespace
@@ -183,12 +186,16 @@ def _score(client: Client, namespace: str) -> Answer:
     return Answer("score", True, found)
 
 
-def _metrics(client: Client) -> Answer:
-    """Look for the metrics API; it may be missing."""
+def _metrics(client: Client, namespace: str) -> Answer:
+    """Look for the metrics API, and whether this user may list of it; either may be missing."""
     try:
-        client.raw("/apis/metrics.k8s.io/v1beta1")
+        client.raw(f"/apis/{POD_METRICS.api}")
+        allowed = may(client, "list", *MEASURED, namespace)
     except TargetError:
         return Answer("metrics", True, "the metrics API is not served: `kubectl top` has nothing")
+    if not allowed:
+        found = f"`inferctl metrics` measures no instance: you may not list {POD_METRICS.resource}"
+        return Answer("metrics", True, found)
     return Answer("metrics", True, "the metrics API is served")
 
 

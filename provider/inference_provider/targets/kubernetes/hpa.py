@@ -8,8 +8,8 @@ from inference_provider.targets.kubernetes.workloads import scale_target
 
 IN_FLIGHT = "inference_requests_in_flight"
 """Metric of a pod that an adapter may serve for RequestsInFlight."""
-OF_AMOUNTS, OF_OTHERS = "metrics.k8s.io", "custom.metrics.k8s.io"
-"""Groups of the metrics APIs."""
+OF_OTHERS = "custom.metrics.k8s.io"
+"""Group of the API of metrics that adapters serve."""
 AMOUNTS = {"CpuUtilizationPercentage": "cpu", "CpuMemoryUtilizationPercentage": "memory"}
 """Metrics that are a share of what an instance asks for, and of what."""
 

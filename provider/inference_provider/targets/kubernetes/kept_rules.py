@@ -10,7 +10,7 @@ from inference_provider.spec.autoscale_rule import ScheduleRule, TargetRule
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.applied import is_ours
 from inference_provider.targets.kubernetes.cron_windows import NotExpressible, window
-from inference_provider.targets.kubernetes.hpa import AMOUNTS, OF_AMOUNTS, OF_OTHERS
+from inference_provider.targets.kubernetes.hpa import AMOUNTS, OF_OTHERS
 from inference_provider.targets.kubernetes.objects import (
     AUTOSCALER,
     LIMITS,
@@ -20,6 +20,7 @@ from inference_provider.targets.kubernetes.objects import (
     name_of,
 )
 from inference_provider.targets.kubernetes.observed_objects import made_by
+from inference_provider.targets.kubernetes.rights import OF_AMOUNTS
 from inference_provider.targets.kubernetes.rivals import rivals
 from inference_provider.targets.kubernetes.scaled_objects import KEDA
 from inference_provider.targets.kubernetes.workloads import KINDS

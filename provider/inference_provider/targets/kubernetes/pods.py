@@ -99,6 +99,17 @@ def runs(pod: Object) -> bool:
     return not any(state.get("waiting", {}).get("reason") in STUCK for state in _states(pod))
 
 
+def is_running(pod: Object) -> bool:
+    """Whether a container of it runs, also one that ends."""
+    return any("running" in state for state in _states(pod))
+
+
+def restarts_of(pod: Object) -> int:
+    """Return how often its containers were started again."""
+    told = pod["status"].get("containerStatuses") or ()
+    return sum(int(status.get("restartCount") or 0) for status in told)
+
+
 def endings_of(pod: Object) -> Endings:
     """Return how often the containers of a pod ended by themselves.
 

@@ -6,6 +6,8 @@ from inference_provider.targets.kubernetes.objects import ACCESS_REVIEW, Object
 
 OF_GROUPS = ("get", "list", "create", "update", "patch", "delete", "watch")
 """Verbs on leaderworkersets that an instance on several nodes needs."""
+OF_AMOUNTS = "metrics.k8s.io"
+"""Group of the API that tells what pods use."""
 BY_NAME = {"services/proxy": f"http:{names.CONTENT_NAME}:{names.CONTENT_PORT}"}
 """The only one of a resource that is needed."""
 

@@ -32,6 +32,7 @@ from inference_provider.targets.kubernetes.kept_inventory import KeptInventory, 
 from inference_provider.targets.kubernetes.kept_rules import rule_faults
 from inference_provider.targets.kubernetes.kubeconfig import access
 from inference_provider.targets.kubernetes.locks import lease_name
+from inference_provider.targets.kubernetes.meter import meter_of
 from inference_provider.targets.kubernetes.namespaces import is_ending, is_ours_alone, remove_made
 from inference_provider.targets.kubernetes.objects import (
     LEASE,
@@ -52,6 +53,7 @@ from inference_provider.targets.kubernetes.router_manifests import RouterSetting
 from inference_provider.targets.kubernetes.snapshot import REVISION
 from inference_provider.targets.kubernetes.way import way_to
 from inference_provider.workspace.engine import Engine
+from inference_provider.workspace.measured import Meter, running
 from inference_provider.workspace.ports import Ports, Tell, Way
 from inference_provider.workspace.state import RECORDS
 
@@ -367,6 +369,10 @@ class KubernetesTarget(Engine):
 
     def home(self) -> Home:
         return self.kubernetes.home
+
+    def meter(self, workspace: str) -> Meter:
+        platform, found = self.kubernetes, partial(running, self._workspace(workspace))
+        return meter_of(platform.client, workspace, platform.namespace(workspace), found)
 
     def owned_by(self, stack: str, among: Collection[str]) -> tuple[str, ...]:
         noted = self.kubernetes.owners_noted()
