@@ -17,12 +17,12 @@ from tests.ports import own_port
 from inference_provider.errors import TargetError
 from inference_provider.metrics.catalogue import CATALOGUE
 from inference_provider.metrics.series import InstanceUse, Reading, series
+from inference_provider.metrics.window import Window
 from inference_provider.router.counters import counted
 from inference_provider.service.metering import Metering
 from inference_provider.service.otlp import Export
-from inference_provider.service.page import Page
-from inference_provider.service.window import Window
 from inference_provider.spec.metrics import MetricsSettings
+from inference_provider.targets.page import Page
 
 REQUESTS = "azml.requests.endpoint.iris.deployment.blue.code.200"
 

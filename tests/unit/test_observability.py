@@ -14,7 +14,7 @@ from tests.prometheus import program
 
 from inference_provider.metrics.catalogue import CATALOGUE
 from inference_provider.metrics.series import InstanceUse, Reading, series
-from inference_provider.service.page import Page
+from inference_provider.targets.page import Page
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "observability"
 OF_PROMETHEUS = {"workspace", "instance", "job"}

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from inference_provider.errors import InferenceError
 from inference_provider.metrics.series import Series
-from inference_provider.service.window import Window
+from inference_provider.metrics.window import Window
 from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.workspace.measured import Meter
 
@@ -82,7 +82,7 @@ class Metering:
     def _opened(self, sink: int | str) -> Sink:
         if isinstance(sink, int):
             # the image of a Docker host's autoscaler has no prometheus-client
-            from inference_provider.service.page import Page  # noqa: PLC0415
+            from inference_provider.targets.page import Page  # noqa: PLC0415
 
             return Page(sink, self._known)
         from inference_provider.service.otlp import Export  # noqa: PLC0415 - it needs an extra

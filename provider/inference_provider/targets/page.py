@@ -1,9 +1,10 @@
-"""The page of a workspace's metrics for Prometheus, on this machine's loopback alone."""
+"""The page of a workspace's metrics for Prometheus, on this machine's loopback or in a pod."""
 
 import ipaddress
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from socketserver import ThreadingMixIn
+from socketserver import TCPServer, ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -26,21 +27,27 @@ class Page:
     """Serves what is known now, until it is closed.
 
     Args:
-        port: Of this machine's loopback.
+        port: Where it listens.
         known: Returns what is known.
         silent_s: How long a connection may say nothing.
+        host: Address that it listens on. On loopback it answers only who asks for this machine.
 
     Raises:
         OSError: The port cannot be listened on.
     """
 
     def __init__(
-        self, port: int, known: Callable[[], Iterable[Series]], silent_s: float = 10
+        self,
+        port: int,
+        known: Callable[[], Iterable[Series]],
+        silent_s: float = 10,
+        host: str = HOST,
     ) -> None:
         registry = CollectorRegistry()
         registry.register(_Known(known))
-        self._server = _Server((HOST, port), silent_s)
-        self._server.set_app(_for_this_machine(make_wsgi_app(registry)))
+        self._server = _Server((host, port), silent_s)
+        served = make_wsgi_app(registry)
+        self._server.set_app(_for_this_machine(served) if host == HOST else served)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
@@ -60,7 +67,14 @@ class _Server(ThreadingMixIn, WSGIServer):
     def __init__(self, place: tuple[str, int], silent_s: float) -> None:
         self._free = threading.BoundedSemaphore(AT_ONCE)
         self._silent_s = silent_s
+        self.address_family = socket.AF_INET6 if ":" in place[0] else socket.AF_INET
         super().__init__(place, _Handler)
+
+    def server_bind(self) -> None:
+        """Bind without asking a name server what this machine is called."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+        self.setup_environ()
 
     def get_request(self) -> tuple[Any, Any]:
         request, client_address = super().get_request()
