@@ -145,15 +145,20 @@ async def _keep_certificate(
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(128)
-    except OSError as fault:
-        sys.exit(f"{host} port {port} cannot be listened on: {fault.strerror}")
-    return listener
+    """Return a socket that listens, as soon as nobody else has the port."""
+    said = ""
+    while True:
+        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen(128)
+        except OSError as fault:
+            listener.close()
+            said = _say(f"{host} port {port} cannot be listened on: {fault.strerror}", said)
+            time.sleep(_PERIOD_S)
+        else:
+            return listener
 
 
 def _repeat(period_s: float, look: Callable[[], None]) -> None:

@@ -34,6 +34,7 @@ from inference_provider.workspace.tokens import DEFAULT_LIFETIME
 
 BODY_BYTES = 4096
 _NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{2,31}")
+_LENGTHS = {b"content-length", b"transfer-encoding"}
 _BEARER = "Bearer "
 _NOBODY = "Show a token: `Authorization: Bearer …`."
 _NOT_YOURS = "You may not do this, or there is no such endpoint."
@@ -98,6 +99,8 @@ class _Edge:
             answer = _told(503, "The records of the workspace cannot be read.")
         elif scope["type"] == "http" and not _is_in(scope, ranges):
             answer = _told(403, "Not from this address.")
+        elif scope["type"] == "http" and {name for name, _ in scope["headers"]} >= _LENGTHS:
+            answer = _told(400, "A body has a length or chunks, and not both.")
         await answer(scope, receive, send)
 
 

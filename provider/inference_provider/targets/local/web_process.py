@@ -71,7 +71,7 @@ def wait_for_web(supervisor: Supervisor, state: State) -> None:
         process = _process(supervisor)
         if process and process.runs and _listens(process, settings):
             return
-        if process is None or process.state in ("BACKOFF", "FATAL"):
+        if process is None or process.state in ("BACKOFF", "FATAL") or _is_taken(settings):
             return
         time.sleep(0.05)
 
@@ -91,16 +91,15 @@ def said_of_web(
         return said
     host = f"[{settings.bind_address}]" if ":" in settings.bind_address else settings.bind_address
     place, process = f"{host}:{settings.port}", _process(supervisor)
-    log = folders.log_path(WEB, WEB)
     if process and process.runs and _listens(process, settings):
         scheme = "https" if state.speaks_tls() else "http"
         return _with(said, "beside", f"service on {scheme}://{place}")
-    if process and process.state == "STARTING":
-        return _with(said, "beside", f"service starts on {place}")
-    if bind_fault(settings.bind_address, settings.port):
+    if _is_taken(settings):
         reason = "the port is taken by another process; end that, or use another service.port"
+    elif process and process.runs:
+        return _with(said, "beside", f"service starts on {place}")
     else:
-        reason = f"its log is {log}"
+        reason = f"its log is {folders.log_path(WEB, WEB)}"
     return _with(said, "missing", f"the service on {place} does not run: {reason}")
 
 
@@ -116,6 +115,10 @@ def _process(supervisor: Supervisor) -> ProcessState | None:
 
 def _listens(process: ProcessState, settings: ServiceSettings) -> bool:
     return listens(process.pid, Backend(host=settings.bind_address, port=settings.port))
+
+
+def _is_taken(settings: ServiceSettings) -> bool:
+    return bind_fault(settings.bind_address, settings.port) is not None
 
 
 def _arguments(supervisor: Supervisor) -> list[str]:
