@@ -6,13 +6,12 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEADERS_S, BODY_S = 10.0, 60.0
-"""How long the headers of a request may take, and then its body."""
-
 
 class Connection(H11Protocol):
     """HTTP/1.1 with limits of time; uvicorn has one only for what is between two requests."""
 
+    headers_s, body_s = 10.0, 60.0
+    """How long the headers of a request may take, and then its body."""
     _limit: asyncio.TimerHandle | None = None
     _waits_for: type[Any] | None = None
 
@@ -36,7 +35,7 @@ class Connection(H11Protocol):
         elif self._limit is None or state is not self._waits_for:
             self._end_watch()
             self._waits_for = state
-            seconds = HEADERS_S if state is h11.IDLE else BODY_S
+            seconds = self.headers_s if state is h11.IDLE else self.body_s
             self._limit = self.loop.call_later(seconds, self._close)
 
     def _end_watch(self) -> None:
