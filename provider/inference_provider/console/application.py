@@ -2,7 +2,7 @@
 
 import sys
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 from starlette.applications import Starlette
@@ -26,7 +26,7 @@ from inference_provider.console import (
 )
 from inference_provider.console.answers import Refused, error_page, page
 from inference_provider.console.forms import FIELD_OF_TOKEN, FORM_BYTES, read_form
-from inference_provider.console.guard import Guard, cookie_name, names_of
+from inference_provider.console.guard import Guard, Site, cookie_name, names_of
 from inference_provider.console.opened import Asked, Console
 from inference_provider.errors import InferenceError, SpecError, TargetUnreachable
 from inference_provider.secret_text import hidden
@@ -61,6 +61,7 @@ ACTS: dict[str, Handler] = {
     f"{OF_ENDPOINT}/consume": consume.reveal,
 }
 """What a form of ours asks for."""
+SIGN_OUT = "/sign-out"
 MOST_BYTES = {
     f"{OF_ENDPOINT}/test": (trial.BODY_MIB << 20) + FORM_BYTES,
     f"{OF_ENDPOINT}/chat": chat.FORM_MIB << 20,
@@ -69,22 +70,32 @@ MOST_BYTES = {
 
 
 def application(console: Console, port: int) -> ASGIApp:
-    """Return the console on one port of this machine."""
+    """Return the console on one port of this machine, whose terminal shows links to sign in."""
     cookie = cookie_name(port)
+    login = Route("/login", partial(_login, console, cookie), methods=["GET"])
+    return guarded(console, [login], Site(names_of(port), cookie))
+
+
+def guarded(console: Console, doors: Iterable[Route], site: Site) -> ASGIApp:
+    """Return the pages, for browsers that are signed in.
+
+    Args:
+        console: What they show.
+        doors: Where somebody signs in.
+        site: Where browsers find them.
+    """
+    sign_out = partial(_sign_out, site)
     routes = [
-        Route("/login", partial(_login, console, cookie), methods=["GET"]),
+        *doors,
         Mount("/static", StaticFiles(packages=[("inference_provider.console", "static")])),
-        *(Route(path, _reads(console, one), methods=["GET"]) for path, one in PAGES.items()),
+        *(Route(path, _reads(console, path, one), methods=["GET"]) for path, one in PAGES.items()),
         *(
-            Route(path, _acts(console, one, MOST_BYTES.get(path, FORM_BYTES)), methods=["POST"])
-            for path, one in ACTS.items()
-        ),
-        Route(
-            "/sign-out", _acts(console, partial(_sign_out, cookie), FORM_BYTES), methods=["POST"]
+            Route(path, _acts(console, path, one), methods=["POST"])
+            for path, one in {**ACTS, SIGN_OUT: sign_out}.items()
         ),
     ]
     inner = Starlette(routes=routes, exception_handlers={HTTPException: _plain})
-    return Guard(inner, console.gate, names_of(port), cookie)
+    return Guard(inner, console.gate, site)
 
 
 async def _login(console: Console, cookie: str, request: Request) -> Response:
@@ -106,21 +117,24 @@ def _as(request: Request, browser: str) -> Request:
     return request
 
 
-def _sign_out(cookie: str, asked: Asked) -> Response:
+def _sign_out(site: Site, asked: Asked) -> Response:
     asked.console.gate.sign_out(asked.browser)
-    answer = PlainTextResponse("Signed out. The terminal of the console shows a link.\n")
-    answer.delete_cookie(cookie, httponly=True, samesite="strict")
+    where = f"Sign in again at {site.door}." if site.door else "Its terminal shows a link."
+    answer = PlainTextResponse(f"Signed out of the console. {where}\n")
+    answer.delete_cookie(site.cookie, httponly=True, samesite="strict")
     return answer
 
 
-def _reads(console: Console, handler: Handler) -> _Endpoint:
+def _reads(console: Console, path: str, handler: Handler) -> _Endpoint:
     async def answer(request: Request) -> Response:
-        return await _run(Asked(console, request), handler)
+        return await _run(Asked(console, request), path, handler)
 
     return answer
 
 
-def _acts(console: Console, handler: Handler, most_bytes: int) -> _Endpoint:
+def _acts(console: Console, path: str, handler: Handler) -> _Endpoint:
+    most_bytes = MOST_BYTES.get(path, FORM_BYTES)
+
     async def answer(request: Request) -> Response:
         asked = Asked(console, request)
         try:
@@ -132,22 +146,22 @@ def _acts(console: Console, handler: Handler, most_bytes: int) -> _Endpoint:
         if not console.gate.is_own_form(asked.browser, asked.form.text(FIELD_OF_TOKEN)):
             told = "This form is not of a page that this browser was shown. Nothing was done."
             return error_page(asked.shown, 403, told, asked.typed)
-        return await _run(asked, handler)
+        return await _run(asked, path, handler)
 
     return answer
 
 
-async def _run(asked: Asked, handler: Handler) -> Response:
-    work = partial(_answered, asked, handler)
+async def _run(asked: Asked, path: str, handler: Handler) -> Response:
+    work = partial(_answered, asked, path, handler)
     try:
         return await asked.console.handlers.run(work, changes=handler is endpoint.apply_split)
     except Refused as refused:
         return error_page(asked.shown, refused.status, refused.told, asked.typed)
 
 
-def _answered(asked: Asked, handler: Handler) -> Response:
+def _answered(asked: Asked, path: str, handler: Handler) -> Response:
     try:
-        return handler(asked)
+        return handler(asked.console.admit(asked, path))
     except Refused as refused:
         return error_page(asked.shown, refused.status, refused.told, asked.typed)
     except InferenceError as exc:

@@ -13,7 +13,41 @@ MAX_BROWSERS = 50
 """Browsers that are signed in at once; the one that came first goes."""
 
 
-class Gate:
+class Browsers:
+    """The browsers that are signed in, each with what it has shown for that."""
+
+    def __init__(self) -> None:
+        self._key = secrets.token_bytes(32)
+        self._shown: dict[str, str] = {}
+
+    def _admit(self, shown: str) -> str:
+        """Return the cookie of one more."""
+        browser = secrets.token_urlsafe(32)
+        self._shown[_digest(browser)] = shown
+        while len(self._shown) > MAX_BROWSERS:
+            self._shown.pop(next(iter(self._shown)))
+        return browser
+
+    def shown_by(self, browser: str) -> str | None:
+        """Return what a browser has shown; None of one that is not signed in."""
+        return self._shown.get(_digest(browser)) if browser else None
+
+    def knows(self, browser: str) -> bool:
+        """Whether a cookie is of a browser that is signed in."""
+        return self.shown_by(browser) is not None
+
+    def sign_out(self, browser: str) -> None:
+        self._shown.pop(_digest(browser), None)
+
+    def form_token(self, browser: str) -> str:
+        """Return what every form sends back that a browser got from here."""
+        return hmac.new(self._key, browser.encode(), sha256).hexdigest()
+
+    def is_own_form(self, browser: str, token: str) -> bool:
+        return _same(token, self.form_token(browser))
+
+
+class Gate(Browsers):
     """Links that sign a browser in, and the browsers that are."""
 
     def __init__(self, tell: Callable[[str, bool], None]) -> None:
@@ -22,9 +56,8 @@ class Gate:
         Args:
             tell: Told the token of each link, and whether it is the first.
         """
+        super().__init__()
         self._tell = tell
-        self._key = secrets.token_bytes(32)
-        self._browsers: dict[str, None] = {}
         self._link = ""
         self._renew(first=True)
 
@@ -36,26 +69,9 @@ class Gate:
         """Return a cookie for the token of the link; empty for a wrong or used one."""
         if not _same(token, self._link):
             return ""
-        browser = secrets.token_urlsafe(32)
-        self._browsers[_digest(browser)] = None
-        while len(self._browsers) > MAX_BROWSERS:
-            self._browsers.pop(next(iter(self._browsers)))
+        browser = self._admit("")
         self._renew(first=False)
         return browser
-
-    def knows(self, browser: str) -> bool:
-        """Whether a cookie is of a browser that is signed in."""
-        return bool(browser) and _digest(browser) in self._browsers
-
-    def sign_out(self, browser: str) -> None:
-        self._browsers.pop(_digest(browser), None)
-
-    def form_token(self, browser: str) -> str:
-        """Return what every form sends back that a browser got from here."""
-        return hmac.new(self._key, browser.encode(), sha256).hexdigest()
-
-    def is_own_form(self, browser: str, token: str) -> bool:
-        return _same(token, self.form_token(browser))
 
 
 def _digest(text: str) -> str:

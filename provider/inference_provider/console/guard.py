@@ -5,15 +5,16 @@ page of another site may send a form here, so the Origin of each change must be 
 """
 
 from asyncio import CancelledError
-from collections.abc import Iterable
+from typing import NamedTuple
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from inference_provider.console.gate import Gate
+from inference_provider.console.gate import Browsers
 
+_LINK = "Open the link that `inferctl console` shows in its terminal."
 OPEN = ("/login", "/static/")
 """Paths that a browser may ask for before it is signed in."""
 HEADERS = {
@@ -41,12 +42,22 @@ def cookie_name(port: int) -> str:
     return f"inferctl-console-{port}"
 
 
+class Site(NamedTuple):
+    """Where browsers find the pages, and by what they are known there."""
+
+    hosts: tuple[str, ...]
+    """As browsers name it, with the port; the first is told."""
+    cookie: str
+    scheme: str = "http"
+    door: str = ""
+    """Path of the page on which somebody signs in; empty where the terminal shows a link."""
+
+
 class Guard:
     """Refuses what does not come from a browser that is signed in here."""
 
-    def __init__(self, app: ASGIApp, gate: Gate, hosts: Iterable[str], cookie: str) -> None:
-        self._app, self._gate, self._cookie = app, gate, cookie
-        self._hosts = tuple(hosts)
+    def __init__(self, app: ASGIApp, gate: Browsers, site: Site) -> None:
+        self._app, self._gate, self._site = app, gate, site
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
@@ -66,22 +77,26 @@ class Guard:
                 await _refused(503, "The console has ended.")(scope, receive, with_headers)
 
     def _refusal(self, request: Request) -> ASGIApp | None:
-        host, path = request.headers.get("host", ""), request.url.path
-        if host not in self._hosts:
-            return _refused(421, f"This console is at http://{self._hosts[0]}/ only.")
-        if request.method not in ("GET", "HEAD") and not _is_ours(request.headers, host):
+        host, path, site = request.headers.get("host", ""), request.url.path, self._site
+        if host not in site.hosts:
+            return _refused(421, f"This console is at {site.scheme}://{site.hosts[0]}/ only.")
+        ours = request.headers.get("origin") == f"{site.scheme}://{host}"
+        if request.method not in ("GET", "HEAD") and not ours:
             return _refused(403, "A page of another site sent this. Nothing was done.")
-        browser = request.cookies.get(self._cookie, "")
+        browser = request.cookies.get(site.cookie, "")
         if self._gate.knows(browser):
             request.scope["browser"] = browser
         elif not path.startswith(OPEN):
-            told = "Open the link that `inferctl console` shows in its terminal."
-            return _refused(401, told)
+            return self._to_the_door(request)
         return None
 
-
-def _is_ours(headers: Headers, host: str) -> bool:
-    return headers.get("origin") == f"http://{host}"
+    def _to_the_door(self, request: Request) -> ASGIApp:
+        """Lead who opens a page to where somebody signs in, and refuse all else."""
+        door = self._site.door
+        if door and request.method == "GET" and request.headers.get("sec-fetch-mode") == "navigate":
+            return RedirectResponse(door, 303)
+        told = f"Sign in at {door}." if door else _LINK
+        return _refused(401, told)
 
 
 def _refused(status: int, text: str) -> PlainTextResponse:

@@ -4,7 +4,7 @@ Nothing of a target is decided here: a page calls the pipeline and the engine, a
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from starlette.responses import Response
 from inference_provider.cli.session import Session
 from inference_provider.console.answers import Refused, Shown, page
 from inference_provider.console.forms import Form
-from inference_provider.console.gate import Gate
+from inference_provider.console.gate import Browsers
 from inference_provider.console.handlers import Handlers
 from inference_provider.console.history import History
 from inference_provider.errors import InferenceError, SpecError
@@ -89,7 +89,7 @@ class Console:
 
     session: Session
     """Its target is open."""
-    gate: Gate
+    gate: Browsers
     file: Path | None = None
     """The stack file, for drift; each page reads it again."""
     writes: bool = False
@@ -101,6 +101,9 @@ class Console:
     """The stack's workspaces, as its file said when it could be read last."""
     handlers: Handlers = field(default_factory=Handlers)
     history: History = field(default_factory=History)
+    admit: "Admit" = lambda asked, _path: asked
+    """Says as what a request is answered, when its handler runs; who is signed in may do all here
+    unless this says otherwise."""
 
     @property
     def target(self) -> Engine:
@@ -184,3 +187,8 @@ class Asked(NamedTuple):
         if not self.console.writes:
             told = "This console is read-only. Start it again with `inferctl console --write`."
             raise Refused(403, told)
+
+
+Admit = Callable[[Asked, str], Asked]
+"""From a request and the path of its page, with names in braces: as what it is answered. Raises
+Refused where its browser may not."""
