@@ -26,6 +26,7 @@ from inference_provider.console import (
 )
 from inference_provider.console.answers import Refused, error_page, page
 from inference_provider.console.forms import FIELD_OF_TOKEN, FORM_BYTES, read_form
+from inference_provider.console.gate import Gate
 from inference_provider.console.guard import Guard, Site, cookie_name, names_of
 from inference_provider.console.opened import Asked, Console
 from inference_provider.errors import InferenceError, SpecError, TargetUnreachable
@@ -84,15 +85,12 @@ def guarded(console: Console, doors: Iterable[Route], site: Site) -> ASGIApp:
         doors: Where somebody signs in.
         site: Where browsers find them.
     """
-    sign_out = partial(_sign_out, site)
+    acts: dict[str, Handler] = {**ACTS, SIGN_OUT: partial(_sign_out, site)}
     routes = [
         *doors,
         Mount("/static", StaticFiles(packages=[("inference_provider.console", "static")])),
         *(Route(path, _reads(console, path, one), methods=["GET"]) for path, one in PAGES.items()),
-        *(
-            Route(path, _acts(console, path, one), methods=["POST"])
-            for path, one in {**ACTS, SIGN_OUT: sign_out}.items()
-        ),
+        *(Route(path, _acts(console, path, one), methods=["POST"]) for path, one in acts.items()),
     ]
     inner = Starlette(routes=routes, exception_handlers={HTTPException: _plain})
     return Guard(inner, console.gate, site)
@@ -102,6 +100,7 @@ async def _login(console: Console, cookie: str, request: Request) -> Response:
     if request.method == "HEAD":  # as previews of links ask: it must not use the link up
         told = "Open this link in a browser."
         return PlainTextResponse(f"{told}\n", 405, {"allow": "GET"})
+    assert isinstance(console.gate, Gate)
     browser = console.gate.sign_in(request.query_params.get("token", ""))
     if not browser:
         told = "This link was used already, or is wrong. The terminal of the console shows another."
