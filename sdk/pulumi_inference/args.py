@@ -61,6 +61,8 @@ class ServiceArgs(TypedDict, total=False):
     """TCP port, 1 to 65535."""
     bind_address: Input[str]
     """Address; `127.0.0.1` when left out. Any but loopback needs `tls` of the workspace."""
+    console: Input[bool]
+    """Whether it serves the console too, to who signs in with a token of the workspace."""
 
 
 class LogsArgs(TypedDict, total=False):

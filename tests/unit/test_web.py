@@ -45,11 +45,12 @@ class Asking:
         self.target = MemoryTarget()
         up(self.target, *assignments, **more)
         self.desk = self.target.desk("lab")
+        self.now_s = 1.0
         self.sources: tuple[str, ...] | None = ()
         self.service = Service(
             self.desk,
             lambda _uri: KEYS,
-            Refusals(self.desk.note_refused),
+            Refusals(self.desk.note_refused, lambda: self.now_s),
             lambda: "http://127.0.0.1:18080",
             lambda: self.sources,
         )
@@ -357,7 +358,8 @@ def test_refused_calls_are_written_down_once_and_then_counted(asking):
     for _ in range(5):
         asking.get_token(eve)
         asking.get_token("nonsense")
-    asking.service.refusals.flush(time.monotonic() + WINDOW_S)
+    asking.now_s += WINDOW_S
+    asking.service.refusals.flush()
     refused = [one for one in journal(asking.target) if "refused" in one[1]]
     missing = (
         "no role assignment of user 'eve' allows Microsoft.MachineLearningServices/workspaces"
@@ -375,12 +377,15 @@ def test_refused_calls_are_written_down_once_and_then_counted(asking):
 
 def test_a_flood_of_refused_calls_fills_no_journal():
     told: list[tuple[str, str, str]] = []
-    refusals = Refusals(lambda *said: told.append(said))
+    times = [1.0]
+    refusals = Refusals(lambda *said: told.append(said), lambda: times[-1])
     for number in range(1000):
-        refusals.add(403, f"user-{number}", "none", 1.0)
-    refusals.flush(599.0)
+        refusals.add(403, f"user-{number}", "none")
+    times.append(599.0)
+    refusals.flush()
     assert len(told) == MOST_KINDS + 1
-    refusals.flush(601.0)
+    times.append(601.0)
+    refusals.flush()
     assert told[-1] == ("989 calls refused (403, not allowed) by the service of", "", "others")
 
 

@@ -28,6 +28,14 @@ LIST_KEYS = f"{_ML}/onlineEndpoints/listKeys/action"
 """Read both keys of an endpoint."""
 READ_ENDPOINT = f"{_ML}/onlineEndpoints/read"
 """See that an endpoint is there, and how it is."""
+WRITE_ENDPOINT = f"{_ML}/onlineEndpoints/write"
+"""Change an endpoint, and its split."""
+READ_LOGS = f"{_ML}/onlineEndpoints/deployments/getLogs/action"
+"""Read what instances have printed."""
+READ_ASSIGNMENTS = "Microsoft.Authorization/roleAssignments/read"
+"""See who may do what."""
+READ_EVENTS = "Microsoft.Insights/eventtypes/values/read"
+"""Read what was done, by whom: Azure's activity log, the journal here."""
 LIST_SECRETS = f"{_ML}/connections/listsecrets/action"
 """Read the credentials of a connection."""
 PULL = "Microsoft.ContainerRegistry/registries/pull/read"
@@ -41,7 +49,7 @@ ASSIGN_ROLES = "Microsoft.Authorization/roleAssignments/write"
 
 _ONLINE = f"{_ML}/onlineEndpoints"
 MANAGE = (
-    f"{_ONLINE}/write",
+    WRITE_ENDPOINT,
     f"{_ONLINE}/delete",
     LIST_KEYS,
     f"{_ONLINE}/deployments/write",

@@ -20,6 +20,10 @@ class ServiceSettings(SpecModel):
     bind_address: Annotated[ListenedAddress, NO_SECRET] = "127.0.0.1"
     """Address that it listens on; any but loopback needs `tls`, as the router's does."""
 
+    console: bool = False
+    """Whether it serves the console too, at `/`, to who signs in with a token of the workspace and
+    may read all endpoints; what else somebody may see and do there, their roles say."""
+
     @property
     def is_local(self) -> bool:
         """Whether nobody but this machine reaches it."""

@@ -1,4 +1,4 @@
-"""The process: `python -m inference_provider.web STATE_FOLDER WORKSPACE HOST PORT SCHEME VERSION`.
+"""The process: `python -m inference_provider.web FOLDER WORKSPACE HOST PORT SCHEME PAGES VERSION`.
 
 It runs under the workspace's supervisord, apart from what scales, moves splits and scores: when it
 ends, nobody gets new tokens, and nothing else happens. Whoever starts it replaces it where any of
@@ -22,18 +22,22 @@ import uvicorn
 
 from inference_provider.errors import InferenceError
 from inference_provider.router.table import Tls
+from inference_provider.secret_stores.opened import open_store
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.records import FileRecords
 from inference_provider.targets.local.target import LocalTarget
-from inference_provider.targets.local.web_process import is_the_web_process, web_folder
+from inference_provider.targets.local.web_process import PAGES, is_the_web_process, web_folder
 from inference_provider.web.application import Service, application
 from inference_provider.web.connection import Connection
+from inference_provider.web.pages import Pages, pages
 from inference_provider.web.provider_keys import ASKED_WITHIN_S, ProviderKeys
 from inference_provider.web.refusals import Refusals
+from inference_provider.web.site import site_of
 from inference_provider.web.tls import context_of, show
 from inference_provider.workspace.state import State
 
 _PERIOD_S = 1.0
+_LAST_S = 5.0
 _NICENESS = 10
 """Below what scores, where both want the processor."""
 _SERVER: dict[str, Any] = {
@@ -53,9 +57,10 @@ _SERVER: dict[str, Any] = {
 
 def main() -> None:
     """Answer until this process is ended, or its supervisord is."""
-    root, workspace, host, port, scheme, _version = sys.argv[1:]
+    root, workspace, host, port, scheme, with_pages, _version = sys.argv[1:]
     parent = os.getppid()
-    target = LocalTarget.open(Path(root))
+    target = _OneWorkspace.open(Path(root))
+    target.only, target.open_store = workspace, open_store
     if not is_the_web_process(target.local.router(workspace).supervisor):
         sys.exit("it runs under the workspace's supervisord alone; `inferctl up` starts it")
     os.nice(_NICENESS)
@@ -69,12 +74,15 @@ def main() -> None:
     keys = ProviderKeys(web_folder(folders), desk.provider)
     refusals = Refusals(desk.note_refused)
     sources = _Sources(state)
+    site = site_of(host, int(port), tls.tls if tls else None)
+    shown = Pages(desk, target, keys.text, refusals, site)
     service = Service(
         desk,
         keys.text,
         refusals,
         router_url=lambda: target.local.router(workspace).address().url,
         sources=sources.get,
+        pages=pages(shown) if with_pages == PAGES else None,
     )
     threading.Thread(target=_repeat, args=(ASKED_WITHIN_S, keys.look), daemon=True).start()
 
@@ -82,11 +90,22 @@ def main() -> None:
         if os.getppid() != parent:
             os._exit(1)  # the next supervisord starts another
         sources.look()
-        refusals.flush(time.monotonic())
+        refusals.flush()
 
     threading.Thread(target=_repeat, args=(_PERIOD_S, look), daemon=True).start()
     with _listening(host, int(port)) as listener:
         asyncio.run(_serve(service, listener, context, state, tls.tls if tls else None))
+    for change in shown.handlers.changing():  # of a split that somebody has begun
+        change.join(_LAST_S)
+
+
+class _OneWorkspace(LocalTarget):
+    """The target, as if it had no other workspace: pages show all that there are."""
+
+    only = ""
+
+    def workspaces(self) -> tuple[str, ...]:
+        return (self.only,)
 
 
 class _Sources:

@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inference_provider.console.answers import Refused
@@ -66,6 +66,8 @@ class Service:
     """Where the endpoints are called."""
     sources: Callable[[], tuple[str, ...] | None] = tuple
     """Ranges of addresses that may ask; empty for all, None for nobody."""
+    pages: ASGIApp | None = None
+    """What answers all other paths; None where nothing does."""
     rates: Rates = field(default_factory=Rates)
     handlers: Handlers = field(default_factory=Handlers)
 
@@ -76,12 +78,14 @@ Work = Callable[[Service, Caller, str, bytes], Any]
 
 def application(service: Service) -> ASGIApp:
     """Return the service."""
-    routes = [
+    routes: list[BaseRoute] = [
         Route("/health", _health, methods=["GET"]),
         Route("/endpoints", _asked(service, _endpoints), methods=["GET"]),
         Route("/endpoints/{endpoint}/token", _asked(service, _token), methods=["POST"]),
         Route("/endpoints/{endpoint}/listKeys", _asked(service, _keys), methods=["POST"]),
     ]
+    if service.pages is not None:
+        routes.append(Mount("/", service.pages))
     inner = Starlette(routes=routes, exception_handlers={HTTPException: _plain})
     inner.router.redirect_slashes = False  # it would lead where a Host says
     return _Edge(inner, service)
@@ -206,7 +210,7 @@ def _answered(service: Service, work: Work, request: Request, body: bytes) -> Re
     except Exception as fault:  # noqa: BLE001 - the edge: no traceback, which may show a token
         refusal = Refusal(500, f"The service failed: {type(fault).__name__}.")
     if refusal.why:
-        service.refusals.add(refusal.status, who, refusal.why, now_s)
+        service.refusals.add(refusal.status, who, refusal.why)
     return _told(refusal.status, refusal.told, refusal.headers)
 
 

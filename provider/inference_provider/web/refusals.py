@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from threading import Lock
+from time import monotonic
 from typing import NamedTuple
 
 WINDOW_S = 600.0
@@ -28,27 +29,27 @@ class Refusals:
 
     Args:
         note: Writes an entry; it may wait for a disk.
+        clock: Seconds that only go on.
     """
 
-    def __init__(self, note: Note) -> None:
-        self._note = note
+    def __init__(self, note: Note, clock: Callable[[], float] = monotonic) -> None:
+        self._note, self._clock = note, clock
         self._counts: Counter[_Refused] = Counter()
         self._begun_s = 0.0
         self._lock = Lock()
 
-    def add(self, status: int, who: str, why: str, now_s: float) -> None:
+    def add(self, status: int, who: str, why: str) -> None:
         """Count a call; write it down where it is the first of its kind in a while.
 
         Args:
             status: What was answered.
             who: The caller by name, or an address.
             why: For the owner of the workspace.
-            now_s: A clock's seconds that only go on.
         """
         one = _Refused(status, who, why)
         with self._lock:
             if not self._counts:
-                self._begun_s = now_s
+                self._begun_s = self._clock()
             if one not in self._counts and len(self._counts) >= MOST_KINDS:
                 one = _Refused(status, _OTHERS, "")
             self._counts[one] += 1
@@ -56,10 +57,10 @@ class Refusals:
         if first:
             self._tell(one, 1)
 
-    def flush(self, now_s: float) -> None:
+    def flush(self) -> None:
         """Write down how many there were more, once a window is over."""
         with self._lock:
-            if not self._counts or now_s < self._begun_s + WINDOW_S:
+            if not self._counts or self._clock() < self._begun_s + WINDOW_S:
                 return
             counts, self._counts = self._counts, Counter()
         for one, count in counts.items():

@@ -3,6 +3,8 @@
 import os
 import ssl
 
+from cryptography import x509
+
 from inference_provider.router.table import Tls
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
@@ -32,3 +34,15 @@ def show(context: ssl.SSLContext, tls: Tls) -> None:
         context.load_cert_chain(f"/proc/self/fd/{handle}")
     finally:
         os.close(handle)
+
+
+def names_in(tls: Tls) -> tuple[str, ...]:
+    """Return the hosts and addresses that a certificate is for, but for those with a `*`."""
+    try:
+        first = x509.load_pem_x509_certificates(tls.certificate.encode())[0]
+        names = first.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound):
+        return ()
+    hosts = [one for one in names.get_values_for_type(x509.DNSName) if "*" not in one]
+    addresses = map(str, names.get_values_for_type(x509.IPAddress))
+    return (*hosts, *(f"[{one}]" if ":" in one else one for one in addresses))

@@ -254,6 +254,10 @@ class Desk:
             raise TargetError("find", str(id_), "it is not there")
         return id_
 
+    def note_sign_in(self, caller: Caller) -> None:
+        """Write down that somebody may see pages from now on."""
+        self._workspace.note(self.id, caller.actor, "sign in to")
+
     def note_refused(self, what: str, why: str, who: str) -> None:
         """Write down that calls were refused, for some of them together."""
         actor = Actor(user=one_line(who)[:_LONGEST_NAME], command=_COMMAND)

@@ -31,6 +31,8 @@ WEB = "web"
 _MODULE = "inference_provider.web"
 """By its name: it stands on targets."""
 _START_S = 10.0
+PAGES = "pages"
+"""The argument of one that serves the console too."""
 
 
 def service_of(state: State) -> ServiceSettings | None:
@@ -133,7 +135,8 @@ def _argv(folders: Folders, state: State, settings: ServiceSettings) -> tuple[st
     scheme = "https" if state.speaks_tls() else "http"
     place = (settings.bind_address, str(settings.port), scheme)
     module = (sys.executable, "-P", "-m", _MODULE)
-    return (*module, str(folders.root), folders.workspace, *place, __version__)
+    shows = PAGES if settings.console else "no-pages"
+    return (*module, str(folders.root), folders.workspace, *place, shows, __version__)
 
 
 def _program(folders: Folders, state: State, settings: ServiceSettings) -> Program:

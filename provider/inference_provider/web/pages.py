@@ -1,0 +1,217 @@
+"""The console as part of the workspace service: who is signed in by which token, and may do what.
+
+Each page asks for an action, decided anew for each request by the roles of who has signed in, as
+for any other caller. What is changed and read is theirs in records and in the journal.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from inference_provider.access import Scope
+from inference_provider.cli.session import Session
+from inference_provider.console.answers import Refused, Shown, page
+from inference_provider.console.application import OF_ENDPOINT, SIGN_OUT, guarded
+from inference_provider.console.forms import read_form
+from inference_provider.console.gate import Browsers
+from inference_provider.console.guard import Site
+from inference_provider.console.handlers import Handlers
+from inference_provider.console.opened import Asked, Console
+from inference_provider.errors import InferenceError
+from inference_provider.observed import Actor, Kind, ResourceId
+from inference_provider.spec.roles import (
+    LIST_KEYS,
+    READ_ASSIGNMENTS,
+    READ_ENDPOINT,
+    READ_EVENTS,
+    READ_LOGS,
+    SCORE,
+    TOKEN,
+    WRITE_ENDPOINT,
+    action_name,
+)
+from inference_provider.web.refusals import Refusals
+from inference_provider.workspace.bearer import Unproven
+from inference_provider.workspace.desk import Caller, Desk, Fetched
+from inference_provider.workspace.engine import Engine
+
+DOOR = "/login"
+NEEDS: Mapping[tuple[str, str], str] = {
+    ("GET", "/"): "",
+    ("GET", "/drift"): "",  # which is not known here, without a stack file
+    ("GET", "/drift/verdict"): "",
+    ("GET", "/journal/{workspace}"): READ_EVENTS,
+    ("GET", OF_ENDPOINT): "",
+    ("GET", f"{OF_ENDPOINT}/access"): READ_ASSIGNMENTS,
+    ("GET", f"{OF_ENDPOINT}/chat"): "",
+    ("GET", f"{OF_ENDPOINT}/consume"): "",
+    ("GET", f"{OF_ENDPOINT}/logs"): READ_LOGS,
+    ("GET", f"{OF_ENDPOINT}/test"): "",
+    ("POST", f"{OF_ENDPOINT}/chat"): SCORE,
+    ("POST", f"{OF_ENDPOINT}/consume"): LIST_KEYS,  # or TOKEN, where it takes tokens
+    ("POST", f"{OF_ENDPOINT}/split"): WRITE_ENDPOINT,
+    ("POST", f"{OF_ENDPOINT}/split/apply"): WRITE_ENDPOINT,
+    ("POST", f"{OF_ENDPOINT}/test"): SCORE,
+}
+"""What a page needs beside that its endpoint, or all, may be read; any other page is refused."""
+_NOT_HERE = "The workspace service has no stack file. Use `inferctl console` beside the file."
+_NOBODY = "This is no token of the workspace, or counts no more."
+
+
+class Tokens(Browsers):
+    """The browsers that are signed in by a token, as long as that counts."""
+
+    def __init__(self, desk: Desk, fetched: Fetched) -> None:
+        super().__init__()
+        self._desk, self._fetched = desk, fetched
+
+    def sign_in(self, token: str) -> tuple[str, Caller]:
+        """Return a cookie, and whom the token stands for. Raises Unproven."""
+        caller = self._desk.caller(token, self._fetched)
+        return self._admit(token), caller
+
+    def knows(self, browser: str) -> bool:
+        return self.caller(browser) is not None
+
+    def caller(self, browser: str) -> Caller | None:
+        """Return who is signed in; None where the token does not count, or not any more."""
+        token = self.shown_by(browser)
+        try:
+            return self._desk.caller(token, self._fetched) if token else None
+        except Unproven:
+            self.sign_out(browser)
+        except (InferenceError, OSError):  # records that cannot be read now
+            pass
+        return None
+
+
+@dataclass
+class SessionOf(Session):
+    """What handlers of pages run in: the actor is who has signed in."""
+
+    caller: Caller | None = None
+
+    def actor(self, _command: str) -> Actor:
+        assert self.caller is not None, "no page runs before somebody is signed in"
+        return self.caller.actor.model_copy(update={"command": "workspace console"})
+
+
+@dataclass(frozen=True)
+class Pages:
+    """What the pages of one workspace are made with."""
+
+    desk: Desk
+    target: Engine
+    """It has no other workspace than this."""
+    fetched: Fetched
+    refusals: Refusals
+    site: Site
+    handlers: Handlers = field(default_factory=Handlers)
+
+
+def pages(given: Pages) -> ASGIApp:
+    """Return the console, and the page on which somebody signs in."""
+    tokens = Tokens(given.desk, given.fetched)
+    # opened already, since a handler's thread may not
+    session = SessionOf(interactive=False, _target=given.target)
+    admit = partial(_admitted, given, tokens)
+    console = Console(session, tokens, handlers=given.handlers, admit=admit)
+    doors = [
+        Route(DOOR, _door, methods=["GET"]),
+        Route(DOOR, partial(_sign_in, given, tokens, console), methods=["POST"]),
+    ]
+    return guarded(console, doors, given.site)
+
+
+# -- who is signed in ------------------------------------------------------------------------------
+
+
+async def _door(_request: Request) -> Response:
+    return _page_of_door()
+
+
+def _page_of_door(told: str = "", status: int = 200) -> Response:
+    return page("door", Shown("", False, ""), status=status, told=told)
+
+
+async def _sign_in(given: Pages, tokens: Tokens, console: Console, request: Request) -> Response:
+    try:
+        form = await read_form(request)
+        work = partial(_signed_in, given, tokens, request, form.text("token").strip())
+        return await console.handlers.run(work)
+    except Refused as refused:
+        return _page_of_door(refused.told, refused.status)
+
+
+def _signed_in(given: Pages, tokens: Tokens, request: Request, token: str) -> Response:
+    address = request.client.host if request.client else ""
+    try:
+        browser, caller = tokens.sign_in(token)
+    except Unproven as said:
+        given.refusals.add(401, address, str(said))
+        raise Refused(401, _NOBODY) from None
+    found = given.desk.decide(caller, READ_ENDPOINT, Scope())
+    if not found.allowed:
+        tokens.sign_out(browser)
+        given.refusals.add(403, caller.actor.user, found.reason)
+        raise Refused(403, "Who has this token may not read the endpoints of the workspace.")
+    given.desk.note_sign_in(caller)
+    answer = RedirectResponse("/", 303)
+    answer.set_cookie(
+        given.site.cookie,
+        browser,
+        expires=caller.expires,
+        httponly=True,
+        samesite="strict",
+        secure=given.site.scheme == "https",
+    )
+    return answer
+
+
+# -- who may do what -------------------------------------------------------------------------------
+
+
+def _admitted(given: Pages, tokens: Tokens, asked: Asked, path: str) -> Asked:
+    """Return a request as it is answered to who is signed in. Raises Refused."""
+    if path == SIGN_OUT:
+        return asked
+    caller = tokens.caller(asked.browser)
+    if caller is None:
+        raise Refused(401, f"You are signed in no more. Sign in at {DOOR}.")
+    endpoint = str(asked.request.path_params.get("endpoint", ""))  # never what a query says
+    scope = Scope.endpoint(endpoint) if endpoint else Scope()
+    _refuse(given, caller, READ_ENDPOINT, scope)
+    if needed := _needed(given, asked.request.method, path, endpoint):
+        pinned = asked.form.text("deployment") if needed == SCORE else ""
+        _refuse(given, caller, needed, Scope.endpoint(endpoint, pinned) if endpoint else scope)
+    session = asked.console.session
+    assert isinstance(session, SessionOf)
+    writes = bool(endpoint) and given.desk.decide(caller, WRITE_ENDPOINT, scope).allowed
+    console = replace(asked.console, session=replace(session, caller=caller), writes=writes)
+    return asked._replace(console=console)
+
+
+def _needed(given: Pages, method: str, path: str, endpoint: str) -> str:
+    if path.startswith("/drift/") and path != "/drift/verdict":
+        raise Refused(403, _NOT_HERE)
+    needed = NEEDS.get(("POST" if method == "POST" else "GET", path))
+    if needed is None:
+        raise Refused(403, "This page is not served here.")
+    if needed == LIST_KEYS:
+        place = given.desk.id.name
+        record = given.target.record(ResourceId(kind=Kind.ENDPOINT, workspace=place, name=endpoint))
+        if record is not None and record.properties.get("auth_mode") == "aml_token":
+            return TOKEN
+    return needed
+
+
+def _refuse(given: Pages, caller: Caller, action: str, scope: Scope) -> None:
+    found = given.desk.decide(caller, action, scope)
+    if not found.allowed:
+        given.refusals.add(403, caller.actor.user, found.reason)
+        raise Refused(403, f"No role of yours allows {action_name(action)} on {scope}.")
