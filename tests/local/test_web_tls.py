@@ -120,10 +120,13 @@ def test_a_user_of_the_identity_provider_gets_tokens_also_while_it_is_away(lab, 
         lab.target.stop("lab", ACTOR)
         lab.target.start("lab", ACTOR)
         until(lambda: _answers_with(ben, 200))
+        fault = f"keys cannot be fetched from {login.jwks_uri}: "
+        until(lambda: fault in lab.observe(Kind.WORKSPACE, "lab").status)
         login.start()  # with other keys
         fresh = login.token("ben", audience="lab")
         until(lambda: _answers_with(fresh, 200), 30)
         assert ask(ben).status_code == 401
+        assert fault not in lab.observe(Kind.WORKSPACE, "lab").status
 
 
 def _answers_with(token: str, status: int) -> bool:

@@ -65,7 +65,12 @@ from inference_provider.targets.local.service_status import said_of_service
 from inference_provider.targets.local.supervisor import ORPHAN_STOP_WAIT_S, ProcessState, Supervisor
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
 from inference_provider.targets.local.supervisor_text import Program
-from inference_provider.targets.local.web_process import said_of_web, settle_web, wait_for_web
+from inference_provider.targets.local.web_process import (
+    is_settled,
+    said_of_web,
+    settle_web,
+    wait_for_web,
+)
 from inference_provider.targets.service_needs import logs_of, metrics_of, needs_of
 from inference_provider.workspace.endings import Endings
 from inference_provider.workspace.logged import CallQuery
@@ -114,7 +119,7 @@ class LocalRouter:
             ensure_keys(self.supervisor, self.folders, endpoints)
         if bool(needs_of(self._state)) != self.supervisor.has(SERVICE):
             self.settle_service()
-        if self._settle_web():
+        if not is_settled(self.supervisor, self.folders, self._state) and self.settle_web():
             wait_for_web(self.supervisor, self._state)
         self._publish_held(self.held.settled(endpoints))  # last: who raises has not changed Envoy
 
@@ -250,9 +255,10 @@ class LocalRouter:
             needed = may_wait(self._in_force())
             begin_room(self.supervisor, self.folders, needed=needed)
         self.settle_service()
-        self._settle_web()
+        self.settle_web()
 
-    def _settle_web(self) -> bool:
+    def settle_web(self) -> bool:
+        """Have the workspace service listen where it is declared; return whether it starts now."""
         with self._lock("web"):  # as with the service
             return settle_web(self.supervisor, self.folders, self._state)
 

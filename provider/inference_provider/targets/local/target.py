@@ -33,6 +33,7 @@ from inference_provider.targets.local.unrecorded import (
     unrecorded,
 )
 from inference_provider.targets.local.usage import Usage
+from inference_provider.targets.local.web_process import WEB
 from inference_provider.targets.meter import WorkspaceMeter
 from inference_provider.targets.request_counts import RequestCounts
 from inference_provider.targets.samples import Samples, Used
@@ -188,6 +189,8 @@ class LocalTarget(Engine):
         router = self.local.router(workspace)
         if router.supervisor.has(SERVICE):
             router.settle_service()
+        if router.supervisor.has(WEB):
+            router.settle_web()
 
     def meter(self, workspace: str) -> Meter:
         return self.local.meter(workspace, lambda: running(self._workspace(workspace)))

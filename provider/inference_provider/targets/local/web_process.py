@@ -16,8 +16,11 @@ from pydantic import ValidationError
 
 import inference_provider
 from inference_provider import __version__
+from inference_provider.router.provider import fetch_fault
+from inference_provider.router.scorers import provider_check
 from inference_provider.router.table import Backend
 from inference_provider.spec.service import ServiceSettings
+from inference_provider.targets.envoy.fetched_keys import FetchedKeys
 from inference_provider.targets.listening import bind_fault
 from inference_provider.targets.local.addresses import listens
 from inference_provider.targets.local.folders import Folders
@@ -46,6 +49,14 @@ def service_of(state: State) -> ServiceSettings | None:
 def web_folder(folders: Folders) -> Path:
     """Return the folder of what it keeps: keys that it has fetched."""
     return folders.decisions.parent / WEB
+
+
+def is_settled(supervisor: Supervisor, folders: Folders, state: State) -> bool:
+    """Whether it was started as the workspace declares it; asks nobody whether it still runs."""
+    settings = service_of(state)
+    if settings is None or not supervisor.has(WEB):
+        return settings is None and not supervisor.has(WEB)
+    return _arguments(supervisor) == list(_argv(folders, state, settings))
 
 
 def settle_web(supervisor: Supervisor, folders: Folders, state: State) -> bool:
@@ -95,7 +106,8 @@ def said_of_web(
     place, process = f"{host}:{settings.port}", _process(supervisor)
     if process and process.runs and _listens(process, settings):
         scheme = "https" if state.speaks_tls() else "http"
-        return _with(said, "beside", f"service on {scheme}://{place}")
+        told = (f"service on {scheme}://{place}", _unfetched(folders, state))
+        return _with(said, "beside", ", ".join(filter(None, told)))
     if _is_taken(settings):
         reason = "the port is taken by another process; end that, or use another service.port"
     elif process and process.runs:
@@ -103,6 +115,14 @@ def said_of_web(
     else:
         reason = f"its log is {folders.log_path(WEB, WEB)}"
     return _with(said, "missing", f"the service on {place} does not run: {reason}")
+
+
+def _unfetched(folders: Folders, state: State) -> str:
+    """Say which keys of an identity provider it cannot fetch, and what it goes by meanwhile."""
+    check = provider_check(state.of_workspace("identity_provider"))
+    uri = check.jwks_uri if check else ""
+    known = {uri: FetchedKeys(web_folder(folders)).state(uri)} if uri else {}
+    return fetch_fault(known, asked=True)
 
 
 def _with(said: dict[str, Any], field: str, more: str) -> dict[str, Any]:
