@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from inference_provider.errors import InferenceError
 from inference_provider.metrics.series import Series
-from inference_provider.service.window import Window
+from inference_provider.metrics.window import Window
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.measured import Meter
 
