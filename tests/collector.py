@@ -44,7 +44,7 @@ class Collector(ThreadingHTTPServer):
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
+                body = self.body()
                 if self.headers.get("content-encoding") == "gzip":
                     body = gzip.decompress(body)
                 collector.paths.append(self.path)
@@ -57,6 +57,16 @@ class Collector(ThreadingHTTPServer):
                 self.send_header("content-length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
+
+            def body(self) -> bytes:
+                if "content-length" in self.headers:
+                    return self.rfile.read(int(self.headers["content-length"]))
+                found = b""  # in chunks, as Envoy sends it
+                while size := int(self.rfile.readline(), 16):
+                    found += self.rfile.read(size)
+                    self.rfile.readline()
+                self.rfile.readline()
+                return found
 
             def log_message(self, *_args: Any) -> None:
                 pass

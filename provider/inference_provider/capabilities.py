@@ -48,6 +48,7 @@ Capability = Literal[
     "source_ranges",
     "success_thresholds",
     "tls",
+    "traces",
 ]
 """Name of a field of TargetCapabilities."""
 
@@ -79,6 +80,7 @@ _PLAIN: Mapping[Capability, Answer] = {
     "kinds": Answer("{asked} is not supported yet", "leave it out"),
     "liveness_probes": Answer("not supported yet", "leave it out"),
     "logs": Answer("not supported yet", "leave it out"),
+    "traces": Answer("not supported yet", "leave it out"),
     "metrics": Answer("not supported yet", "leave it out"),
     "model_types": Answer("'{asked}' is not supported yet", "use {supported}"),
     "queue_wait": Answer("not supported yet", "set request_timeout_ms alone"),
@@ -196,6 +198,8 @@ class TargetCapabilities(Frozen):
     """Whether something watches a split on its way, and moves it."""
     source_ranges: bool = False
     """Whether a router sees the address of who calls it, and so can refuse some."""
+    traces: bool = False
+    """Whether routers send spans."""
     logs: bool = False
     """Whether logs are sent somewhere."""
     alerts: bool = False

@@ -34,6 +34,7 @@ _ENCRYPT = "add tls: {generate: true}, or set allow_plain_http: true"
 _OF_WORKSPACES: Mapping[str, Capability] = {
     "metrics": "metrics",
     "logs": "logs",
+    "traces": "traces",
     "service": "service",
     "engine_socket": "engine_socket",
     "tls": "tls",

@@ -72,6 +72,15 @@ class LogsArgs(TypedDict, total=False):
     """URL of an OpenTelemetry collector."""
 
 
+class TracesArgs(TypedDict, total=False):
+    """Where the router of a workspace sends spans."""
+
+    otlp_endpoint: Input[str]
+    """URL of an OpenTelemetry collector."""
+    sample_percent: Input[float]
+    """Of how many requests in a hundred."""
+
+
 class QuotaArgs(TypedDict, total=False):
     """What all deployments of a workspace may use together."""
 

@@ -18,6 +18,7 @@ from pulumi_inference.args import (
     QuotaArgs,
     ServiceArgs,
     TargetInput,
+    TracesArgs,
 )
 from pulumi_inference.base import InferenceResource
 from pulumi_inference.security_args import (
@@ -67,6 +68,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         metrics: Where what is measured of its endpoints and deployments goes.
         service: Where the workspace service gives tokens to callers; nowhere when left out.
         logs: Where its logs go: calls, events of instances, and what these print.
+        traces: Where its router sends a span of each request.
         cluster: What only a cluster has: storage of content, service and replicas of the router.
         instance_types: What an `instance_type` of a deployment means, by name; common sizes of
             Azure are known already.
@@ -114,6 +116,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         metrics: Input[MetricsArgs] | None = None,
         service: Input[ServiceArgs] | None = None,
         logs: Input[LogsArgs] | None = None,
+        traces: Input[TracesArgs] | None = None,
         cluster: Input[ClusterSettingsArgs] | None = None,
         instance_types: Input[Mapping[str, Input[InstanceTypeArgs]]] | None = None,
         quota: Input[QuotaArgs] | None = None,
@@ -146,6 +149,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
             "metrics": metrics,
             "service": service,
             "logs": logs,
+            "traces": traces,
             "cluster": cluster,
             "instance_types": instance_types,
             "quota": quota,

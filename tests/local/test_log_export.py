@@ -68,3 +68,20 @@ def _ids(collector) -> list[str]:
         for one in collector.logs
         if named(one.attributes)["Type"] == CALLS
     ]
+
+
+def test_a_span_of_each_call_goes_where_the_workspace_declares_it(lab: Lab):
+    lab.up()
+    with collecting() as collector, Load(lab, sleep_s=0.01) as load:
+        load.wait_for(20)
+        lab.document["workspaces"][0]["traces"] = {"otlp_endpoint": collector.url}
+        assert lab.up() == ["update Workspace 'lab'"]
+        assert lab.up() == []
+        collector.wait_for(lambda: len(collector.spans) > 100)
+        said = f"router ready; spans go to {collector.url}"
+        until(lambda: said in " ".join(lab.said("status")[1].split()), 30)
+        found = named(collector.spans[-1].attributes)
+        assert (found["azureml.endpoint"], found["azureml.deployment"]) == ("iris", "blue")
+        del lab.document["workspaces"][0]["traces"]
+        assert lab.up() == ["update Workspace 'lab'"]
+    assert load.failed == {}

@@ -46,6 +46,7 @@ from inference_provider.router.table import (
     Scorers,
     Tls,
     TokenCheck,
+    Traces,
 )
 from inference_provider.router.writes import (
     WriteClusters,
@@ -141,6 +142,7 @@ OTHER: dict[type[BaseModel], dict[str, Any]] = {
         "name_server": "127.0.0.1:53",
         "outbound": (RULE.model_copy(update={"ports": (443,)}),),
         "proxy": None,
+        "traces": Traces(url="http://127.0.0.1:4318", sample_percent=1, workspace="lab"),
         "endpoints": (),
     },
 }

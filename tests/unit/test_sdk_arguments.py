@@ -38,6 +38,7 @@ from inference_provider.spec.scheduling import Scheduling, Toleration
 from inference_provider.spec.service import ServiceSettings
 from inference_provider.spec.target import DockerPlace, KubernetesPlace, LocalPlace
 from inference_provider.spec.tls import TlsSettings
+from inference_provider.spec.traces import TraceSettings
 from inference_provider.spec.workspace import Quota
 from pulumi_inference import alert_args, args, rollout_args, security_args
 
@@ -48,6 +49,7 @@ NESTED: dict[type, type[BaseModel]] = {
     args.DockerPlaceArgs: DockerPlace,
     args.KubernetesPlaceArgs: KubernetesPlace,
     args.LogsArgs: LogSettings,
+    args.TracesArgs: TraceSettings,
     args.MetricsArgs: MetricsSettings,
     args.ServiceArgs: ServiceSettings,
     args.QuotaArgs: Quota,

@@ -33,6 +33,7 @@ from inference_provider.router.table import (
     RouterTable,
     Scorers,
 )
+from inference_provider.router.traces import traces_runtime
 
 MIRROR_SUFFIX = "/mirror"
 WEIGHT_PREFIX = "w."
@@ -104,7 +105,7 @@ def runtime_layer(table: RouterTable) -> dict[str, int]:
     Raises:
         RouterRejected: A weight or mirror names a deployment that the endpoint does not have.
     """
-    layer: dict[str, int] = {}
+    layer = traces_runtime(table)
     for endpoint in table.endpoints:
         _check_names(endpoint)
         weights, mirror = endpoint.weights, endpoint.mirror

@@ -25,6 +25,7 @@ from inference_provider.router.table import (
     Scorers,
     Tls,
     TokenCheck,
+    Traces,
 )
 
 
@@ -39,6 +40,7 @@ def form() -> str:
     by_socket = {"outbound": _OUTBOUND, "proxy": _PROXY.model_copy(update={"socket": "/5"})}
     waiting = _SAMPLE.model_copy(update={"endpoints": (patient,), **by_socket})
     more = {"tls": _TLS, "sources": ("10.0.0.0/8", "::1"), "outbound": _OUTBOUND, "proxy": _PROXY}
+    more["traces"] = Traces(url="https://a:1", sample_percent=1, workspace="w", ca_file="/6")
     hops = {"trusted_hops": 1, "trusted_proxies": ("10.0.0.1",)}
     secure = _SAMPLE.model_copy(update=more | hops)
     files = [sorted(render(sample).files.items()) for sample in (*samples, secure, waiting)]

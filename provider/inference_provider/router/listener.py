@@ -30,6 +30,7 @@ from inference_provider.router.resource import (
 from inference_provider.router.sources import source_filters
 from inference_provider.router.table import RouterTable
 from inference_provider.router.tls import transport_socket
+from inference_provider.router.traces import tracing
 
 RETRY_BUFFER_BYTES = 16 * 1024 * 1024
 """The largest body that can be retried; bigger ones are streamed."""
@@ -217,6 +218,7 @@ def _manager(
                 {"upgrade_type": "websocket", "filters": websocket_filters(first, after_keys)}
             ],
             "local_reply_config": _local_replies(),
+            **tracing(table),
             **route_source,
             "http_filters": request_filters(first, after_keys),
             "access_log": access_logs(table.folder, behind_proxies=table.trusted_hops > 0),

@@ -21,6 +21,7 @@ from inference_provider.router import (
     resource,
     tls,
     tokens,
+    traces,
 )
 from inference_provider.router.endpoint_texts import EndpointTexts
 from inference_provider.router.resource import Resource
@@ -138,8 +139,9 @@ def render_static(table: RouterTable) -> str:
 
 
 def beside_envoy(table: RouterTable) -> list[Resource]:
-    """Return the clusters of processes beside Envoy, which belong to no deployment."""
-    return [provider.keys_cluster(table.folder), holding.holding_cluster(table.folder)]
+    """Return the clusters that belong to no deployment: of processes beside Envoy, a collector."""
+    keys, held = provider.keys_cluster(table.folder), holding.holding_cluster(table.folder)
+    return [keys, held, *traces.traces_clusters(table)]
 
 
 def runtime(layer: Mapping[str, int]) -> str:

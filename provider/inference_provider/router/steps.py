@@ -25,6 +25,7 @@ from inference_provider.router.table import (
 )
 from inference_provider.router.tls import of_listener
 from inference_provider.router.tokens import checks_of
+from inference_provider.router.traces import traces_clusters
 from inference_provider.router.writes import (
     ForgetOutbound,
     ListenerStep,
@@ -212,7 +213,8 @@ def clusters_of(table: RouterTable) -> frozenset[str]:
 
 def _beside(table: RouterTable) -> list[Resource]:
     """Return the clusters that do not belong to a deployment."""
-    return [keys_cluster(table.folder), holding_cluster(table.folder)]
+    keys, held = keys_cluster(table.folder), holding_cluster(table.folder)
+    return [keys, held, *traces_clusters(table)]
 
 
 def delayed(new: RouterTable, old: RouterTable | None, by_s: float) -> RouterTable:

@@ -120,6 +120,18 @@ class Limits(Frozen):
     per_minute_per_caller: int = 0
 
 
+class Traces(Frozen):
+    """Where spans of requests go; see `TraceSettings`."""
+
+    url: str
+    sample_percent: float
+    """Of requests that came without a decision of their caller's."""
+    workspace: str
+    """Whose router it is, as spans have it."""
+    ca_file: str = ""
+    """Whom it trusts to name a collector of https:// there."""
+
+
 class OutboundEntry(Frozen):
     """Where instances may go that have no other way out; see `OutboundRule`."""
 
@@ -249,6 +261,8 @@ class RouterTable(Frozen):
     """Where instances may go that have no other way out."""
     proxy: Proxy | None = None
     """The forward proxy that leads there; without it, or without rules, nothing does."""
+    traces: Traces | None = None
+    """Where spans go; None where none are made."""
     endpoints: tuple[EndpointEntry, ...] = ()
     draining: tuple[Draining, ...] = ()
     """Clusters of earlier tables that are not in this one; they get no new request."""

@@ -31,6 +31,7 @@ from inference_provider.spec.service import ServiceSettings
 from inference_provider.spec.sources import ListenedAddress, SourceRange, meant_by
 from inference_provider.spec.target import Place
 from inference_provider.spec.tls import TlsSettings
+from inference_provider.spec.traces import TraceSettings
 
 
 def _an_absolute_path(text: str) -> str:
@@ -129,6 +130,10 @@ class WorkspaceSpec(SpecModel):
     logs: Annotated[LogSettings | None, CAPACITY] = None
     """Where logs go: `{otlp_endpoint: "http://127.0.0.1:4318"}`. `inferctl logs` needs none
     of it."""
+    traces: Annotated[TraceSettings | None, CAPACITY] = None
+    """Where the router sends spans: `{otlp_endpoint: "http://127.0.0.1:4318"}`. Without it a
+    caller's `traceparent` is passed on as it came. A change of it cuts requests that take longer
+    than 10 s."""
     cluster: Annotated[ClusterSettings, CAPACITY] = ClusterSettings()
     """What only a cluster has: storage of content, service and replicas of the router."""
     instance_types: Annotated[dict[TypeName, InstanceType], CAPACITY] = {}

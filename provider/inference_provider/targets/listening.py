@@ -8,7 +8,14 @@ from pathlib import Path
 
 from inference_provider.errors import OutOfCapacity, TargetError
 from inference_provider.observed import Frozen
-from inference_provider.router.table import EndpointEntry, OutboundEntry, Proxy, RouterTable, Tls
+from inference_provider.router.table import (
+    EndpointEntry,
+    OutboundEntry,
+    Proxy,
+    RouterTable,
+    Tls,
+    Traces,
+)
 from inference_provider.workspace.statuses import RouterAddress
 
 ROUTER_PORTS = range(18080, 19080)
@@ -54,6 +61,7 @@ class ListenAddress(Frozen):
         trusted_hops: int = 0,
         outbound: tuple[OutboundEntry, ...] = (),
         proxy: Proxy | None = None,
+        traces: Traces | None = None,
     ) -> RouterTable:
         """Return what the router serves there.
 
@@ -66,6 +74,7 @@ class ListenAddress(Frozen):
             trusted_hops: How many of them a request passes.
             outbound: Where instances may go that have no way out.
             proxy: Where they ask for that; None where nothing lets them out.
+            traces: Where spans go; None where none are made.
         """
         return RouterTable(
             folder=folder,
@@ -78,6 +87,7 @@ class ListenAddress(Frozen):
             trusted_hops=trusted_hops,
             outbound=outbound,
             proxy=proxy,
+            traces=traces,
             endpoints=endpoints,
         )
 

@@ -3,14 +3,19 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pydantic import ValidationError
 
+from inference_provider.spec.base import SpecModel
 from inference_provider.spec.logs import LogSettings
 from inference_provider.spec.metrics import MetricsSettings
+from inference_provider.spec.traces import TraceSettings
 from inference_provider.workspace.kept_alerts import rules_in
 from inference_provider.workspace.shifts import is_any_moving
 from inference_provider.workspace.state import State
+
+_Settings = TypeVar("_Settings", bound=SpecModel)
 
 
 @dataclass(frozen=True)
@@ -67,15 +72,21 @@ def needs_of(state: State) -> Needs:
 
 def metrics_of(state: State) -> MetricsSettings | None:
     """Return where what is measured goes; None where it goes nowhere."""
-    with suppress(ValidationError):  # of a newer release
-        said = state.of_workspace("metrics")
-        return MetricsSettings.model_validate(said) if said else None
-    return None
+    return _settings(state, "metrics", MetricsSettings)
 
 
 def logs_of(state: State) -> LogSettings | None:
     """Return where logs go; None where they go nowhere."""
-    with suppress(ValidationError):  # as above
-        said = state.of_workspace("logs")
-        return LogSettings.model_validate(said) if said else None
+    return _settings(state, "logs", LogSettings)
+
+
+def traces_of(state: State) -> TraceSettings | None:
+    """Return where spans go; None where they go nowhere."""
+    return _settings(state, "traces", TraceSettings)
+
+
+def _settings(state: State, field: str, model: type[_Settings]) -> _Settings | None:
+    with suppress(ValidationError):  # of a newer release
+        said = state.of_workspace(field)
+        return model.model_validate(said) if said else None
     return None

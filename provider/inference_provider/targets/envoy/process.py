@@ -20,7 +20,8 @@ _WORDS_LIMIT = 600
 _CHECK_TIMEOUT_S = 60
 _OPEN_FILES = 262_144
 """More than enough for 50,000 connections of callers, each with one to an instance."""
-_QUIET = ("--component-log-level", "misc:error")
+_QUIET = ("--component-log-level", "misc:error,tracing:critical")
+"""A collector that is away would have a line for each few spans."""
 
 
 def command(folder: Path, workers: int) -> tuple[str, ...]:

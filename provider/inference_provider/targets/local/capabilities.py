@@ -24,6 +24,7 @@ from inference_provider.targets.transport import tls_faults, tls_notes
 
 _OTLP = "opentelemetry.exporter.otlp.proto.http"
 _OPEN = "leave egress enabled"
+_NO_AUTHORITIES = "this machine has no certificates of authorities, so that none could be checked"
 _LEFT = "set the workspace's allow_unenforced_egress: true, where something else closes egress"
 _REASONS: Mapping[Capability, Answer] = {
     **ALIKE,
@@ -58,6 +59,7 @@ def local_capabilities(
         yield from metrics_faults(spec)
         yield from service_faults(spec)
         yield from sending_faults(spec)
+        yield from trace_faults(spec)
         if spec.egress == "disabled":
             yield from not_enforced("egress", spec)
 
@@ -97,6 +99,7 @@ def local_capabilities(
         liveness_probes=True,
         outbound_rules=True,
         tls=True,
+        traces=True,
         logs=True,
         metrics=True,
         service=True,
@@ -159,6 +162,12 @@ def provider_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
     provider = spec.identity_provider
     uri = provider.jwks_uri if provider else None
     if uri and uri.startswith("https://") and not ca_file():
-        reason = "this machine has no certificates of authorities, so that none could be checked"
         remedy = "install its package ca-certificates, or use jwks_file"
-        yield Fault("identity_provider.jwks_uri", reason, remedy)
+        yield Fault("identity_provider.jwks_uri", _NO_AUTHORITIES, remedy)
+
+
+def trace_faults(spec: WorkspaceSpec, trusted: Callable[[], str] = ca_file) -> Iterator[Fault]:
+    """Yield why a router of this machine could not send spans."""
+    if spec.traces and spec.traces.otlp_endpoint.startswith("https://") and not trusted():
+        remedy = "install its package ca-certificates, or use a collector of this machine"
+        yield Fault("traces.otlp_endpoint", _NO_AUTHORITIES, remedy)

@@ -21,10 +21,12 @@ from inference_provider.router.table import (
     Backend,
     EndpointEntry,
     RouterTable,
+    Traces,
     longest_request_s,
 )
 from inference_provider.spec.logs import LogSettings
 from inference_provider.spec.metrics import MetricsSettings
+from inference_provider.targets.envoy.authorities import ca_file
 from inference_provider.targets.envoy.connections import refuses
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.drain import drain
@@ -65,13 +67,14 @@ from inference_provider.targets.local.service_status import said_of_service
 from inference_provider.targets.local.supervisor import ORPHAN_STOP_WAIT_S, ProcessState, Supervisor
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
 from inference_provider.targets.local.supervisor_text import Program
+from inference_provider.targets.local.trace_status import said_of_traces
 from inference_provider.targets.local.web_process import (
     is_settled,
     said_of_web,
     settle_web,
     wait_for_web,
 )
-from inference_provider.targets.service_needs import logs_of, metrics_of, needs_of
+from inference_provider.targets.service_needs import logs_of, metrics_of, needs_of, traces_of
 from inference_provider.workspace.endings import Endings
 from inference_provider.workspace.logged import CallQuery
 from inference_provider.workspace.state import State
@@ -146,7 +149,20 @@ class LocalRouter:
 
     def _listens(self) -> RouterTable:
         folder, proxy = str(self.folders.router_folder), self._closed.proxy()
-        return self.listen_address.table(folder, **self._state.edge(), proxy=proxy)
+        return self.listen_address.table(
+            folder, **self._state.edge(), proxy=proxy, traces=self._traces()
+        )
+
+    def _traces(self) -> Traces | None:
+        found = traces_of(self._state)
+        if found is None:
+            return None
+        return Traces(
+            url=found.otlp_endpoint,
+            sample_percent=found.sample_percent,
+            workspace=self.folders.workspace,
+            ca_file=ca_file() if found.otlp_endpoint.startswith("https://") else "",
+        )
 
     def in_force(self) -> bool:
         return self.serving.in_force()
@@ -176,6 +192,8 @@ class LocalRouter:
         waits = may_wait(self._in_force())
         if lost := room_fault(self.supervisor, self.folders, needed=waits):
             known["missing"] = "; ".join(filter(None, (known.get("missing"), lost)))
+        spans = said_of_traces(traces_of(self._state), self.envoy.admin)
+        known["beside"] = "; ".join(filter(None, (known.get("beside"), spans)))
         return said.model_copy(update=known)
 
     def _process(self) -> ProcessState | None:
