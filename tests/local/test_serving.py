@@ -162,6 +162,60 @@ def test_a_script_serves_on_loopback_only_and_finishes_its_request_on_sigterm(
     assert "init saw ['iris']" in output
 
 
+NAMES = """
+import logging
+def init(): print("init has none")
+def run(raw):
+    print("printed")
+    logging.getLogger("own").warning("own line")
+    return 1
+"""
+
+
+def scored(port: int, request_id: str) -> int:
+    url, headers = f"http://127.0.0.1:{port}/score", {"x-request-id": request_id}
+    return httpx.post(url, content=b"1", headers=headers, trust_env=False).status_code
+
+
+def test_each_line_of_a_request_has_its_id_and_no_other_line_has(venv, tmp_path, port, start):
+    process = start(scripted(venv, tmp_path, port, NAMES))
+    wait_until_ready(f"http://127.0.0.1:{port}/", process)
+    for asked in ("r-1", "0b5e=:/+@x.y", "x] azmlinfsrv - POST /score 200", '"', "x" * 100, ""):
+        assert scored(port, asked) == 200
+    process.terminate()
+    lines = process.communicate(timeout=60)[0].splitlines()
+    ends = [line.split(" ", 4)[-1] for line in lines]
+    assert [one for one in ends if "printed" in one] == [
+        "azmlinfsrv.print [r-1] - printed",
+        "azmlinfsrv.print [0b5e=:/+@x.y] - printed",
+        "azmlinfsrv.print - printed",
+        "azmlinfsrv.print - printed",
+        f"azmlinfsrv.print [{'x' * 100}] - printed",
+        "azmlinfsrv.print - printed",
+    ]
+    assert [one for one in ends if "init has none" in one] == ["azmlinfsrv.print - init has none"]
+    assert len([one for one in ends if one.startswith("azmlinfsrv [r-1] - POST /score 200 ")]) == 1
+    assert "own line" in lines
+
+
+OWN_LOGGING = """
+{"version": 1,
+ "formatters": {"own": {"format": "mine %(request_id)s %(message)s"}},
+ "handlers": {"own": {"class": "logging.StreamHandler", "formatter": "own"}},
+ "loggers": {"azmlinfsrv": {"level": "INFO", "handlers": ["own"]}}}
+"""
+
+
+def test_a_users_own_logging_stays_and_may_name_the_request(venv, tmp_path, port, start):
+    run = scripted(venv, tmp_path, port, NAMES)
+    (Path(run.directory) / "logging.json").write_text(OWN_LOGGING)
+    process = start(run)
+    wait_until_ready(f"http://127.0.0.1:{port}/", process)
+    scored(port, "r-1")
+    process.terminate()
+    assert "mine r-1 printed" in process.communicate(timeout=60)[0].splitlines()
+
+
 def test_worker_count_requests_are_scored_at_the_same_time(venv, tmp_path, port, start):
     variables = {"WHO": "blue", "WORKER_COUNT": "2"}
     process = start(scripted(venv, tmp_path, port, SCORE, environment_variables=variables))

@@ -72,6 +72,7 @@ def test_json_is_one_object_a_line_with_the_time_where_it_is_known(told):
         (("--grep", "done$", "--tail", "1"), ["r-1 done", "r-3 \x1b[2Jdone"]),
         (("--request-id", "r-1"), ["r-1 started", "r-1 done"]),
         (("--request-id", "r-1", "--grep", "done", "--follow"), ["r-1 done"]),
+        (("--request-id", "r-"), []),
         (("--request-id", "r-1", "--tail", "1", "--follow"), ["r-1 done", "r-1 new"]),
     ],
 )

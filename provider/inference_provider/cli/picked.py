@@ -31,7 +31,12 @@ class Picked(NamedTuple):
 
     def takes(self, text: str) -> bool:
         found = self.pattern is None or self.pattern.search(text) is not None
-        return found and self.request_id in text
+        return found and (not self.request_id or self._names_it(text))
+
+    def _names_it(self, text: str) -> bool:
+        """Whether an id is there as a word: r-1 is not meant by r-10."""
+        word = rf"(?<![\w-]){re.escape(self.request_id)}(?![\w-])"
+        return self.request_id in text and re.search(word, text) is not None
 
     def lines(self, target: Engine, deployment: ResourceId, query: LogQuery) -> Iterator[LogLine]:
         """Yield the last lines of each instance that are taken, then new ones when following."""

@@ -11,14 +11,20 @@ of this package, which the environment does not have.
 """
 
 import argparse
+import logging
 import mmap
 import os
+import re
 import sys
 from typing import Any
 
 LONGEST_REQUEST_S = 180
 """Azure ML's longest request timeout; a stopping worker has as long to finish its request."""
 
+SERVERS_FORMAT = "%(asctime)s %(levelname).1s [%(process)d] %(name)s - %(message)s"
+"""Of the server's own logging.json."""
+NO_SIGN_OF_ITS_OWN = re.compile(r"[^\W_][\w.:=+/@-]{0,127}", re.ASCII)
+"""Ids of requests that no line could be mistaken by."""
 SCRIPT_FAILED = "scoring script failed"
 """Start of the line that says why an instance did not start."""
 
@@ -78,10 +84,37 @@ def serve(bind: str) -> None:
                 cause = getattr(stopped.__context__, "user_ex", stopped.__context__)
                 print(f"{SCRIPT_FAILED}: {type(cause).__name__}: {cause}", flush=True)  # noqa: T201
                 raise
+            show_requests()  # now: the server has read its logging.json, or the user's
             return app
 
+    name_requests()
     load_logging_config(PACKAGE_ROOT, silent=True)
     ScoringServer().run()
+
+
+def name_requests() -> None:
+    """Have each log record say in which request it was made, as `request_id`; empty in none."""
+    import flask  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415 - as in `serve`
+
+    before = logging.getLogRecordFactory()
+
+    def made(*args: Any, **named: Any) -> logging.LogRecord:
+        record = before(*args, **named)
+        known = getattr(flask.g, "request_id", "") if flask.has_app_context() else ""
+        shown = known if NO_SIGN_OF_ITS_OWN.fullmatch(known) else ""  # a caller may have made it
+        vars(record).update(request_id=shown, of_request=f" [{shown}]" if shown else "")
+        return record
+
+    logging.setLogRecordFactory(made)
+
+
+def show_requests() -> None:
+    """Have the server's own lines, and those of print(), show it; a user's logging.json stays."""
+    for handler in logging.getLogger("azmlinfsrv").handlers:
+        formatter = handler.formatter
+        if formatter and getattr(formatter, "_fmt", "") == SERVERS_FORMAT:
+            shown = SERVERS_FORMAT.replace("%(name)s", "%(name)s%(of_request)s")
+            handler.setFormatter(type(formatter)(shown))
 
 
 def main() -> None:
