@@ -159,11 +159,12 @@ def test_nothing_that_a_caller_sends_makes_a_line_of_the_log_longer_than_8_kib(s
         raw_get("/endpoints/chat/x", f"x-ms-client-request-id: {escaped}"),
         raw_get("/endpoints/chat/x", f"x-azml-client: {long}"),
         raw_get("/endpoints/chat/x", f"azureml-model-deployment: {long}"),
+        raw_get("/endpoints/chat/x", f"user-agent: {escaped}"),
         raw_get(f"/endpoints/chat/{long}", f"x-request-id: {long}"),
     ):
         served.raw(asked)
     lines = served.logged_bytes()[before:].splitlines()
-    assert len(lines) == 11  # the last is of the look at the log itself
+    assert len(lines) == 12  # the last is of the look at the log itself
     assert max(len(line) for line in lines) < 8192
 
 

@@ -106,6 +106,7 @@ def test_a_trace_goes_on_in_the_model_with_the_routers_span_in_it(
     )
     (span,) = spans_of(collector, "r-4")
     assert (span.trace_id.hex(), span.parent_span_id.hex()) == (TRACE, SPAN)
+    assert [one["trace_id"] for one in traced.logged() if one["request_id"] == "r-4"] == [TRACE]
     seen = answer.json()["headers"]
     assert seen["traceparent"] == f"00-{TRACE}-{span.span_id.hex()}-01"
     assert seen["tracestate"] == "a=1"
@@ -140,7 +141,9 @@ def test_without_traces_a_callers_traceparent_is_passed_on_as_it_came(served: Se
 
 
 def test_without_traces_none_is_begun(served: Served):
-    assert "traceparent" not in served.ask("chat/score").json()["headers"]
+    answer = served.ask("chat/score", headers={"x-request-id": "r-5"})
+    assert "traceparent" not in answer.json()["headers"]
+    assert [one["trace_id"] for one in served.logged() if one["request_id"] == "r-5"] == [None]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "nobody.invalid"])

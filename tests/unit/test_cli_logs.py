@@ -15,6 +15,8 @@ CALL = {
     "path": "/endpoints/iris/score", "status": 200, "model_status": None, "flags": "-",
     "details": "via_upstream", "bytes_in": 17, "bytes_out": 0, "ms": 8, "ttfb_ms": 7,
     "upstream": "127.0.0.1:21000", "attempts": 1, "identity": "key",
+    "protocol": "HTTP/1.1", "user_agent": "curl/8 \x1b[2J", "request_ms": 3,
+    "trace_id": "0af7651916cd43dd8448eb211c80319c",
 }  # fmt: skip
 
 
@@ -173,8 +175,13 @@ def test_traffic_has_the_columns_of_azure_monitor(told):
         "RequestPayloadSize": 17,
         "ResponsePayloadSize": 0,
         "TotalDurationMs": 8,
+        "RequestDurationMs": 3,
+        "ResponseDurationMs": 7,
         "IdentityData": "key",
         "XRequestId": "r-1",
+        "TraceId": "0af7651916cd43dd8448eb211c80319c",
+        "Protocol": "HTTP/1.1",
+        "UserAgent": "curl/8 \x1b[2J",
     }
     assert (second["ResponseCode"], second["ModelStatusCode"]) == (424, 500)
     assert rows(told("logs", "--table", "traffic", "--grep", "^r-2$")) == [second]

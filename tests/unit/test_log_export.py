@@ -92,6 +92,7 @@ def test_a_collector_gets_calls_events_and_printed_lines_with_azures_columns(
         "DeploymentName": "blue", "Method": "POST", "Path": "/endpoints/iris/score",
         "ResponseCode": 200, "ResponseCodeReason": "via_upstream", "ModelStatusCode": 200,
         "RequestPayloadSize": 17, "ResponsePayloadSize": 0, "TotalDurationMs": 8,
+        "ResponseDurationMs": 7,
         "IdentityData": "primary", "XRequestId": "r-1",
     }  # fmt: skip
     event = by_type[EVENTS]
@@ -112,6 +113,16 @@ def test_a_call_is_as_severe_as_its_status(lab, collector, status, severity):
     lab.call(status=status)
     lab.look()
     assert [one.severity_text for one in collector.logs] == [severity]
+
+
+@pytest.mark.parametrize(
+    ("trace", "known"),
+    [("0af7651916cd43dd8448eb211c80319c", True), ("0af7", False), ("x" * 32, False), (7, False)],
+)
+def test_a_call_that_has_a_span_names_its_trace(lab, collector, trace, known):
+    lab.call(trace_id=trace)
+    lab.look()
+    assert collector.logs[0].trace_id.hex() == (trace if known else "")
 
 
 def test_a_process_that_is_started_again_goes_on_where_the_one_before_has_stopped(lab, collector):

@@ -12,6 +12,7 @@ from inference_provider.router.resource import API, CLIENT_HEADER, Resource
 # 8 KiB even where JSON escapes each as six.
 _ID_LENGTH = 128
 _PATH_LENGTH = 512
+_AGENT_LENGTH = 256
 _WORD_LENGTH = 16
 _MODEL_STATUS = "%RESP(MS-AZUREML-MODEL-ERROR-STATUSCODE):3%"
 _FIELDS = {
@@ -21,8 +22,10 @@ _FIELDS = {
     "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
     "endpoint": "%METADATA(ROUTE:azml:endpoint)%",
     "deployment": "%CLUSTER_METADATA(azml:deployment)%",
+    "protocol": "%PROTOCOL%",
     "method": f"%REQ(:METHOD):{_WORD_LENGTH}%",
     "path": f"%PATH(NQ:ORIG_OR_PATH):{_PATH_LENGTH}%",
+    "user_agent": f"%REQ(USER-AGENT):{_AGENT_LENGTH}%",
     "status": "%RESPONSE_CODE%",
     "model_status": _MODEL_STATUS,
     "flags": "%RESPONSE_FLAGS%",
@@ -30,9 +33,11 @@ _FIELDS = {
     "bytes_in": "%BYTES_RECEIVED%",
     "bytes_out": "%BYTES_SENT%",
     "ms": "%DURATION%",
+    "request_ms": "%REQUEST_DURATION%",
     "ttfb_ms": "%RESPONSE_DURATION%",
     "upstream": "%UPSTREAM_HOST%",
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    "trace_id": "%TRACE_ID%",
 }
 _PEER = {"peer": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"}
 """Who has connected, where `client` is what a header says."""

@@ -18,7 +18,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs, SeverityNumber
 
 from inference_provider.service.collector_url import is_this_machine, with_path
-from inference_provider.workspace.log_rows import TYPE, Row
+from inference_provider.workspace.log_rows import TRACE, TYPE, Row
 
 _PATH = "/v1/logs"
 _TIMEOUT_S = 10.0
@@ -112,7 +112,7 @@ def _request(names: Mapping[str, str], records: Iterable[Record]) -> ExportLogsS
 
 def _record(one: Record, now_ns: int) -> LogRecord:
     row = one.row
-    given = {name: value for name, value in row.items() if name not in (_BODY, _TIME)}
+    given = {name: value for name, value in row.items() if name not in (_BODY, _TIME, TRACE)}
     number = _severity(row)
     return LogRecord(
         time_unix_nano=_nanoseconds(row.get(_TIME)),
@@ -121,9 +121,19 @@ def _record(one: Record, now_ns: int) -> LogRecord:
         severity_text=SeverityNumber.Name(number).removeprefix("SEVERITY_NUMBER_")
         if number
         else "",
+        trace_id=_trace(row.get(TRACE)),
         body=_value(row.get(_BODY) or _called(row)),
         attributes=_attributes({**given, "log.record.uid": one.uid}),
     )
+
+
+def _trace(text: Any) -> bytes:
+    """Return the id of a trace; none where it is no such id."""
+    try:
+        found = bytes.fromhex(text)
+    except (TypeError, ValueError):
+        return b""
+    return found if len(found) == 16 else b""
 
 
 def _severity(row: Row) -> "SeverityNumber.ValueType":

@@ -15,6 +15,8 @@ Row = dict[str, Any]
 
 TYPE = "Type"
 """Of each row: its table."""
+TRACE = "TraceId"
+"""Of a call that has a span; Azure has no such column."""
 _MODEL_ERROR = 424
 _NONE = (None, "", "-")
 
@@ -28,17 +30,22 @@ def traffic_row(workspace: str, call: Mapping[str, Any]) -> Row:
         "AzureMLWorkspaceName": workspace,
         "EndpointName": call.get("endpoint"),
         "DeploymentName": call.get("deployment"),
+        "Protocol": call.get("protocol"),
         "Method": call.get("method"),
         "Path": call.get("path"),
+        "UserAgent": call.get("user_agent"),
         "ResponseCode": call.get("status"),
         "ResponseCodeReason": call.get("details"),
         "ModelStatusCode": status,
         "RequestPayloadSize": call.get("bytes_in"),
         "ResponsePayloadSize": call.get("bytes_out"),
         "TotalDurationMs": call.get("ms"),
+        "RequestDurationMs": call.get("request_ms"),
+        "ResponseDurationMs": call.get("ttfb_ms"),
         "IdentityData": call.get("identity"),
         "XRequestId": call.get("request_id"),
         "XMSClientRequestId": call.get("client_request_id"),
+        TRACE: call.get("trace_id"),
     }
     return _row("AmlOnlineEndpointTrafficLog", known)
 
