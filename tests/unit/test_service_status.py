@@ -1,22 +1,28 @@
 """What a router's status says of the workspace service."""
 
+import json
 import os
+import signal
 import socket
+import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from tests.ports import own_port
 
+from inference_provider.targets.local.heartbeat import Beat, Heart, beat_file, last_beat
 from inference_provider.targets.local.service_process import SERVICE
 from inference_provider.targets.local.service_status import said_of_service
+from inference_provider.targets.local.service_ward import ServiceWard
 from inference_provider.targets.local.supervisor import ProcessState
 
 
-def said(**metrics: Any) -> str:
+def said(folder: Path = Path("/nowhere"), **metrics: Any) -> Any:
     """Return it of a service whose process is this one."""
     runs = ProcessState(name=SERVICE, state="RUNNING", pid=os.getpid())
     supervisor: Any = SimpleNamespace(processes=lambda: {SERVICE: runs})
-    folders: Any = SimpleNamespace(log_path=lambda program, _name: program)
+    folders: Any = SimpleNamespace(log_path=lambda program, _name: program, folder=folder)
     declared = {"metrics": metrics}
     state: Any = SimpleNamespace(
         rules=dict,
@@ -24,7 +30,8 @@ def said(**metrics: Any) -> str:
         section=lambda *_: {},
         recorded=lambda _: set(),
     )
-    return said_of_service(supervisor, folders, state)["beside"]
+    found = said_of_service(supervisor, folders, state)
+    return found.get("beside") or found["missing"]
 
 
 def test_a_service_that_does_not_serve_its_page_yet_is_told_too():
@@ -36,3 +43,92 @@ def test_a_service_that_does_not_serve_its_page_yet_is_told_too():
 
 def test_a_service_that_serves_no_page_is_told():
     assert said(otlp_endpoint="http://127.0.0.1:4318") == "workspace service runs"
+
+
+def test_a_service_that_hangs_is_told_with_when_it_last_looked(tmp_path):
+    url = "http://127.0.0.1:4318"
+    wrote(tmp_path, os.getpid(), time.monotonic() - 31)
+    assert said(tmp_path, otlp_endpoint=url) == (
+        "the workspace service hangs: it has not looked since 2026-11-27T12:00:00Z; its log is"
+        " service"
+    )
+    for pid, at_s in (
+        (os.getpid(), time.monotonic() - 20),
+        (os.getpid() + 1, 0),  # one that was there before
+        (os.getpid(), time.monotonic() + 10_000),  # before the machine was started
+    ):
+        wrote(tmp_path, pid, at_s)
+        assert said(tmp_path, otlp_endpoint=url) == "workspace service runs"
+
+
+def wrote(folder: Path, pid: int, at_s: float) -> None:
+    beat_file(folder).parent.mkdir(exist_ok=True)
+    beat = Beat(pid, at_s, "2026-11-27T12:00:00Z")
+    beat_file(folder).write_text(json.dumps(beat._asdict()))
+
+
+class Warded:
+    """A service that hangs since a while, and who looks after it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ended: list[tuple[str, int, int]] = []
+        self.told: list[tuple[str, str, str]] = []
+        self.is_ours = True
+        self.ward = ServiceWard(folder, lambda *event: self.told.append(event), self.end)
+
+    def end(self, *process: Any) -> bool:
+        self.ended.append(process)
+        return self.is_ours
+
+    def look(self, times: int) -> int:
+        for _ in range(times):
+            self.ward.look()
+        return len(self.ended)
+
+
+def test_a_service_that_hangs_for_long_is_ended_once_it_was_seen_three_times(tmp_path):
+    warded = Warded(tmp_path)
+    wrote(tmp_path, 77, time.monotonic() - 121)
+    assert warded.look(2) == 0
+    assert warded.look(1) == 1
+    assert warded.ended == [("service", 77, signal.SIGKILL)]
+    assert warded.told == [
+        (
+            "service",
+            "Killing",
+            "The workspace service has not looked since 2026-11-27T12:00:00Z, will be restarted",
+        )
+    ]
+
+
+def test_a_service_that_looks_meanwhile_is_not_ended(tmp_path):
+    warded = Warded(tmp_path)
+    assert warded.look(9) == 0  # nothing is known of one
+    wrote(tmp_path, 77, time.monotonic() - 121)
+    warded.look(2)
+    wrote(tmp_path, 77, time.monotonic() - 119)
+    assert warded.look(5) == 0
+    wrote(tmp_path, 77, time.monotonic() - 130)
+    assert warded.look(2) == 0
+
+
+def test_a_pid_that_is_anothers_is_not_told_as_ended(tmp_path):
+    warded = Warded(tmp_path)
+    warded.is_ours = False
+    wrote(tmp_path, 77, time.monotonic() - 121)
+    assert warded.look(3) == 1
+    assert warded.told == []
+
+
+def test_a_heart_writes_each_five_seconds_who_it_is(tmp_path):
+    file = tmp_path / "service" / "heartbeat.json"
+    heart = Heart(file)
+    heart.beat()
+    found = last_beat(file)
+    assert found and found.pid == os.getpid() and found.age_s() < 60
+    file.write_text("{")
+    heart.beat()  # at once after the other
+    assert last_beat(file) is None
+    full = Heart(tmp_path / "service" / "heartbeat.json" / "no" / "folder")
+    full.beat()

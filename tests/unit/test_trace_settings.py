@@ -18,8 +18,8 @@ from inference_provider.spec.traces import TraceSettings
 from inference_provider.targets.docker.capabilities import docker_capabilities
 from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
 from inference_provider.targets.local.capabilities import local_capabilities, trace_faults
-from inference_provider.targets.local.service_status import is_needed, traces_of
 from inference_provider.targets.memory import MemoryTarget
+from inference_provider.targets.service_needs import needs_of, traces_of
 
 URL = "http://127.0.0.1:4318"
 
@@ -84,7 +84,7 @@ def test_where_spans_go_is_read_from_the_record_and_needs_no_process(recorded, r
     properties = {**there.properties, "traces": recorded}
     write_record(target, there.model_copy(update={"properties": properties}))
     assert traces_of(state_of(target)) == read
-    assert not is_needed(state_of(target))
+    assert not bool(needs_of(state_of(target)))
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,7 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
     nothing that its end could lose.
     """
     # a container has nothing of it
+    from inference_provider.targets.local.heartbeat import Heart, beat_file  # noqa: PLC0415
     from inference_provider.targets.local.log_sources import log_sources  # noqa: PLC0415
     from inference_provider.targets.local.service_process import is_the_service  # noqa: PLC0415
     from inference_provider.targets.local.target import LocalTarget  # noqa: PLC0415
@@ -110,9 +111,12 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
     if not is_the_service(router.supervisor):  # or that has ended before this process looked
         sys.exit("it runs under the workspace's supervisord alone; `inferctl up` starts it")
 
+    heart = Heart(beat_file(router.folders.folder))
+
     def look_on() -> None:
         if os.getppid() != parent:
             os._exit(1)  # in the middle of changes: its successor ends what they have left
+        heart.beat()
 
     folders, samples = router.folders, target.local.samples(workspace)
     files = (folders.decisions, folders.rule_faults)

@@ -8,6 +8,7 @@ from inference_provider.spec.logs import LogSettings
 from inference_provider.targets.listening import bind_fault
 from inference_provider.targets.local.addresses import listens
 from inference_provider.targets.local.folders import Folders
+from inference_provider.targets.local.heartbeat import HANGS_S, beat_file, last_beat
 from inference_provider.targets.local.service_process import SERVICE, service_process
 from inference_provider.targets.local.supervisor import ProcessState, Supervisor
 from inference_provider.targets.rule_faults import read
@@ -29,12 +30,23 @@ def said_of_service(supervisor: Supervisor, folders: Folders, state: State) -> d
     process, log = service_process(supervisor), folders.log_path(SERVICE, SERVICE)
     if process is None:
         return {"missing": f"the {needs.name} does not run: {needs.lost}; its log is {log}"}
+    if hangs := _hangs(process, folders):
+        said = f"the {needs.name} hangs: it has not looked since {hangs}; its log is {log}"
+        return {"missing": said}
     port = needs.metrics.port if needs.metrics else None
     sent = [_said_of_page(process, port)] if port else []
     sent += [_said_of_logs(folders, needs.logs)] if needs.logs else []
     said = needs.running(sent)
     known = {"beside": said, "unkept": _unkept(folders) if needs.rules else {}}
     return {**known, "alerts": _alerts(folders) if needs.alerts else {}}
+
+
+def _hangs(process: ProcessState, folders: Folders) -> str:
+    """Return when a service that hangs has last looked; empty for one that does not."""
+    found = last_beat(beat_file(folders.folder))
+    if found is None or found.pid != process.pid or found.age_s() < HANGS_S:
+        return ""
+    return found.time
 
 
 def _said_of_page(process: ProcessState, port: int) -> str:

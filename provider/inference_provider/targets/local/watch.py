@@ -1,6 +1,7 @@
 """supervisord's events of one workspace -> how often each program ended, and its event log.
 
-It bounds the access log too, and has instances that hang ended (`prober.py`). Run by supervisord as
+It bounds the access log too, and has instances and a workspace service that hang ended
+(`prober.py`, `service_ward.py`). Run by supervisord as
 its event listener, `python -I -S watch.py ENDS ACCESS_LOG BYTES WORKSPACE_FOLDER VERSION`, so it
 starts and ends with it; the version is there for who looks whether it is still this release's.
 Imports only the standard library, and modules of ours that do the same, to start in milliseconds.
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -158,11 +160,14 @@ def main() -> None:
     from inference_provider.targets.local.event_log import EventLog, log_of  # noqa: PLC0415
     from inference_provider.targets.local.log_times import LogTimes  # noqa: PLC0415
     from inference_provider.targets.local.prober import Prober  # noqa: PLC0415
+    from inference_provider.targets.local.service_ward import ServiceWard  # noqa: PLC0415
 
     ends_file, log, limit, folder = given(sys.argv[1:])
     events, times = EventLog(log_of(folder)), LogTimes(folder / "logs")
     prober = Prober(folder, events.write)
-    ticks = (times.note, lambda: bound_log(log, limit))  # the latter may wait for the router
+    ward = ServiceWard(folder, events.write)
+    bound = partial(bound_log, log, limit)
+    ticks = (times.note, ward.look, bound)  # the last may wait for the router
     watch = Watch(ends_file, ticks, events.write, prober.has_ended, prober.took)
     prober.start()
     listen(watch, sys.stdin.buffer, sys.stdout.buffer)
