@@ -84,7 +84,7 @@ def test_the_life_of_a_resource(target):
     assert not engine.handlers.diff(id_, held, inputs).any
     changed = engine.check(name="echo", description="new")
     assert [str(c) for c in engine.handlers.diff(id_, held, changed).changes] == [
-        "description:  -> new (live)"
+        "description: '' -> new (live)"
     ]
     updated = engine.handlers.update(engine.call, held, changed)
     assert updated.incarnation == held.incarnation
@@ -117,6 +117,29 @@ def test_what_a_read_finds_besides_the_fields_is_a_difference(target):
     lame = replace(inputs, degraded="the router does not run")
     found = engine.handlers.diff(ECHO, Held(lame), inputs)
     assert (found.changes, found.besides, found.any) == ((), True, True)
+
+
+def test_shares_changed_by_hand_are_a_difference_until_they_are_recorded():
+    target = with_environment(with_workspace(MemoryTarget()), "a" * 64)
+    endpoints, deployments = Engine(target), Engine(target, Kind.DEPLOYMENT)
+    endpoints.handlers.create(endpoints.call, endpoints.check(name="echo"))
+    for name in ("blue", "green"):
+        fields = {"endpoint": "echo", "name": name, "environment": f"plain:1@sha256:{'a' * 64}"}
+        deployments.handlers.create(deployments.call, deployments.check(**fields))
+    traffic = Engine(target, Kind.TRAFFIC)
+    wanted = traffic.check(endpoint="echo", traffic={"blue": 100, "green": 0})
+    id_, held = traffic.handlers.create(traffic.call, wanted)
+    router = target.memory.ports("default").router
+    [echo] = router.endpoints
+    router.endpoints = (echo.model_copy(update={"weights": {"blue": 60, "green": 40}}),)
+    wanted = traffic.check(endpoint="echo", traffic={"blue": 60, "green": 40})
+    held = traffic.handlers.read(ENTRY, id_, held, ANN)
+    found = traffic.handlers.diff(id_, held, wanted)
+    assert (found.changes, found.any) == ((), True)
+    held = traffic.handlers.update(traffic.call, held, wanted)
+    held = traffic.handlers.read(ENTRY, id_, held, ANN)
+    assert traffic.handlers.diff(id_, held, wanted).any is False
+    assert target.record(ResourceId.parse(id_)).properties["traffic"] == {"blue": 60, "green": 40}
 
 
 def test_fields_that_a_preview_does_not_know_stay_unknown(target):
