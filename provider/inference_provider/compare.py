@@ -133,6 +133,19 @@ def changes_to(desired: DesiredResource, there: Mapping[str, Any]) -> tuple[Chan
     return in_place(desired.id.kind, found)
 
 
+def recorded_otherwise(there: ObservedResource) -> str:
+    """Say which fields were recorded otherwise than they are; empty where none was.
+
+    One that was changed by hand, and is declared so now, has to be recorded too: the next change
+    of its workspace would take it back.
+    """
+    if there.record is None or not there.live:
+        return ""
+    found = compare(there.id.kind, there.properties, there.record.properties)
+    told = ", ".join(f"{one_line(change.path)} {show(change.new)}" for change in found)
+    return f"recorded otherwise: {told}" if told else ""
+
+
 def in_place(kind: Kind, changes: Iterable[Change]) -> tuple[Change, ...]:
     """Return changes of a resource that stays where it is, whatever words the place has now."""
     return tuple(

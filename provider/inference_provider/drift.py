@@ -12,7 +12,14 @@ from typing import Any
 from pydantic import Field
 
 from inference_provider.blame import Journal, touches
-from inference_provider.compare import changes_to, compare, covered, heaviest, undeclared
+from inference_provider.compare import (
+    changes_to,
+    compare,
+    covered,
+    heaviest,
+    recorded_otherwise,
+    undeclared,
+)
 from inference_provider.desired import DesiredResource, sealed_properties
 from inference_provider.observed import (
     RANK,
@@ -178,7 +185,8 @@ def _judge(resource: DesiredResource, there: ObservedResource, journal: Journal)
             id=resource.id, verdict=Verdict.UNREADABLE, fields=fields, reason=reason
         )
     if not fields and not there.degraded:
-        return ResourceDrift(id=resource.id, verdict=Verdict.CLEAN, reason=there.note)
+        note = there.note or _unrecorded(there)
+        return ResourceDrift(id=resource.id, verdict=Verdict.CLEAN, reason=note)
     if any(field.origin == Origin.OTHER_OWNER for field in fields):
         owner = there.record.owner if there.record else UNKNOWN
         reason = f"it belongs to stack '{owner}'; this stack cannot change it"
@@ -196,6 +204,11 @@ def _judge(resource: DesiredResource, there: ObservedResource, journal: Journal)
         fix=fix,
         reason=there.degraded,
     )
+
+
+def _unrecorded(there: ObservedResource) -> str:
+    told = recorded_otherwise(there)
+    return f"{told}; the next apply records what is declared" if told else ""
 
 
 def _missing(there: ObservedResource, journal: Journal) -> ResourceDrift:

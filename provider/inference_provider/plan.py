@@ -5,7 +5,13 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
-from inference_provider.compare import Change, changes_to, heaviest, undeclared
+from inference_provider.compare import (
+    Change,
+    changes_to,
+    heaviest,
+    recorded_otherwise,
+    undeclared,
+)
 from inference_provider.desired import DesiredResource
 from inference_provider.observed import (
     RANK,
@@ -221,6 +227,8 @@ def _action(resource: DesiredResource, there: ObservedResource) -> Action:
         # its secret store is silent, and applying it would ask that again; what runs has its values
         return Action(kind=kind, id=resource.id, desired=resource, unknown=unknown)
     repairs = unknown or there.degraded or there.unready if mine else ""
+    if kind == ActionKind.KEEP and mine:
+        repairs = repairs or recorded_otherwise(there)
     if resource.at_once and there.under_way:
         repairs = there.under_way  # which it ends
     if kind == ActionKind.KEEP and repairs:

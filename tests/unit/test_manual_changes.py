@@ -216,3 +216,23 @@ def test_what_no_journal_saw_is_found_once_and_says_so(applied, monkeypatch):
         (Found(BLUE, "instance_count", "not running as recorded; nobody recorded stopping it"),
          "unknown"),
     ]  # fmt: skip
+
+
+def test_shares_changed_by_hand_and_declared_since_are_recorded_and_stay(applied, monkeypatch):
+    router = applied.target.memory.ports("default").router
+    router.endpoints = tuple(
+        one.model_copy(update={"weights": {"blue": 60, "green": 40}}) if one.name == "iris" else one
+        for one in router.endpoints
+    )
+    text = STACK.replace("{blue: 100}", "{blue: 60, green: 40}", 1)
+    applied.file.write_text(text)
+    told = "recorded otherwise: traffic.blue 100, traffic.green 0"
+    assert findings(applied) == []
+    assert f"note: Traffic 'default/iris' ({told}; the next apply" in applied("drift").stdout
+    assert told in applied("plan").stdout
+    with as_user(monkeypatch, "ann"):
+        assert applied("up", "-y").exit_code == 0
+        assert applied("plan").exit_code == 0
+        assert "recorded otherwise" not in applied("drift").stdout
+        up_of(applied, text.replace("team: ml", "team: ai"))
+    assert router.status().weights["iris"] == {"blue": 60, "green": 40}

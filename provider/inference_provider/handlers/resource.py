@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from inference_provider.apply import at_once, concurrently, hiding
-from inference_provider.compare import compare, in_place
+from inference_provider.compare import compare, in_place, recorded_otherwise
 from inference_provider.desired import (
     DesiredResource,
     identify,
@@ -269,7 +269,7 @@ class Handlers:
         owner = _owner(there.record)
         if self._kind == Kind.WORKSPACE and was.owner not in ("", owner):
             return found  # shared: another stack owns it
-        return replace(found, owner=owner, degraded=there.degraded)
+        return replace(found, owner=owner, degraded=there.degraded or recorded_otherwise(there))
 
 
 def _owner(record: Record | None) -> str:
