@@ -193,6 +193,13 @@ def test_what_was_gone_in_between_begins_again(split):
     assert "seen in 1 review" in split("drift", "--history", split.history).stdout
 
 
+@pytest.mark.parametrize("option", ["--history", "--waivers"])
+def test_a_folder_in_place_of_a_file_is_named(split, option):
+    result = split("drift", option, ".")
+    assert result.exit_code == 1
+    assert "cannot read '.': it is a directory" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -90,3 +90,19 @@ def test_what_is_no_full_host_name_is_refused_with_an_example():
     [fault] = faults_of(refused.value, ClusterIngress)
     assert fault.reason == "not a full host name"
     assert fault.remedy == "write it like 'score.example.org'"
+
+
+@pytest.mark.parametrize(
+    ("field", "remedy"),
+    [
+        ("endpoint", "write a value"),
+        ("description", "write a value, or leave the field out"),
+    ],
+)
+def test_only_what_need_not_be_there_is_to_be_left_out(field, remedy):
+    with pytest.raises(ValidationError) as refused:
+        DeploymentSpec(
+            **{"endpoint": "iris", "name": "blue", "environment": "plain:1", field: None}
+        )
+    [fault] = faults_of(refused.value, DeploymentSpec)
+    assert (fault.reason, fault.remedy) == ("expected text, got nothing", remedy)

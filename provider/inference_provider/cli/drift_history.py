@@ -53,7 +53,7 @@ def read_history(path: Path, stack: str) -> History:
     if not path.exists():
         return {}
     try:
-        value = strict_json.read(read_text(path, path.name, STACK_FILE_MIB))
+        value = strict_json.read(read_text(path, str(path), STACK_FILE_MIB))
         if isinstance(value, dict) and value.get("version", 1) not in (1, None):
             reason = f"a newer release wrote it (version {value['version']})"
             raise _refused(path, reason, "use that release, or name another file")

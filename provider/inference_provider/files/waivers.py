@@ -78,7 +78,7 @@ def entry_of(waiver: Waiver) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return read_text(path, path.name, STACK_FILE_MIB)
+        return read_text(path, str(path), STACK_FILE_MIB)
     except Unreadable as exc:
         raise _unreadable(path, exc) from exc
 

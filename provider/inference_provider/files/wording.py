@@ -125,6 +125,8 @@ _PATTERN_RULES = (
     ),
     (r"^/", "a route starts with / and has no spaces", "write it like '/score'"),
 )
+_LEAVE_OUT = ", or leave the field out"
+"""End of advice that a field which has to be there does not get."""
 _PLACE = ("not a place in a secret store", "use visible ASCII characters, without blanks")
 _FIXED: Mapping[str, tuple[str, str]] = {
     "missing": ("this field is missing", "add it"),
@@ -191,7 +193,10 @@ def _words(details: Any, loc: tuple[str, ...], model: type[BaseModel]) -> tuple[
         return _PLACE
     special = _SPECIAL.get(kind)
     if special is not None:
-        return special(context, value)
+        reason, remedy = special(context, value)
+        if remedy.endswith(_LEAVE_OUT) and is_required(model, loc):
+            remedy = remedy.removesuffix(_LEAVE_OUT)
+        return reason, remedy
     return str(details["msg"]).replace("Input should", "it should"), ""
 
 
@@ -214,7 +219,7 @@ def _text(_context: Mapping[str, Any], value: object) -> tuple[str, str]:
     if isinstance(value, dict | list):
         return "not text", "write one plain value"
     if value is None:
-        return "expected text, got nothing", "write a value, or leave the field out"
+        return "expected text, got nothing", f"write a value{_LEAVE_OUT}"
     return "not text: YAML reads it as a number, a date, true or false", "put it in quotes"
 
 
