@@ -62,6 +62,13 @@ class Journal:
                 return None if entry.action == "start" else entry
         return None
 
+    def stopped(self, resource: ResourceId, since: datetime | None) -> JournalEntry | None:
+        """Return the stop of a resource's workspace that nothing has undone since."""
+        for _, entry in reversed(self._wide.get(resource.workspace, ())):
+            late = since is None or entry.time > since
+            return entry if late and entry.action == "stop" else None
+        return None
+
     def _around(self, resource: ResourceId) -> Iterator[JournalEntry]:
         """Yield the entries on a resource and on its whole workspace, newest first."""
         own = self._of.get(resource, [])

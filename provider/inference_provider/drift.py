@@ -24,6 +24,7 @@ from inference_provider.desired import DesiredResource, sealed_properties
 from inference_provider.observed import (
     RANK,
     Frozen,
+    JournalEntry,
     Kind,
     ObservedResource,
     ObservedState,
@@ -100,7 +101,7 @@ class ResourceDrift(Finding):
     fix: Fix = Field(default=Fix.NOTHING, serialization_alias="mending")
     """Serialized as `mending`, the name that readers of the JSON report expect."""
     actor: str = UNKNOWN
-    """Who caused it, for a resource that is missing or unmanaged."""
+    """Who caused it, for a resource that is missing or unmanaged, or that somebody has stopped."""
     time: datetime | None = None
     reason: str = ""
     """Why it could not be read, or one sentence on what is wrong; of one that is clean, what a
@@ -197,13 +198,23 @@ def _judge(resource: DesiredResource, there: ObservedResource, journal: Journal)
     if there.is_outdated and heavy == ChangeClass.LIVE:
         heavy = ChangeClass.ROLLING
     fix = Fix(heavy.value)
+    stop = _stop(there, journal)
     return ResourceDrift(
         id=resource.id,
         verdict=Verdict.DRIFTED,
         fields=fields,
         fix=fix,
+        actor=str(stop.actor) if stop else UNKNOWN,
+        time=stop.time if stop else None,
         reason=there.degraded,
     )
+
+
+def _stop(there: ObservedResource, journal: Journal) -> JournalEntry | None:
+    """Return the stop because of which it does not run; of a count its own field tells that."""
+    if not there.degraded or there.id.kind not in (Kind.WORKSPACE, Kind.TRAFFIC):
+        return None
+    return journal.stopped(there.id, there.record.time if there.record else None)
 
 
 def _unrecorded(there: ObservedResource) -> str:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tests.growth import EIGHT_TIMES, growth
 
+from inference_provider.cli.report import text
 from inference_provider.desired import DesiredResource, resolve
 from inference_provider.drift import drift
 from inference_provider.observed import (
@@ -244,6 +245,24 @@ def test_stop_that_a_start_undid_explains_nothing_that_is_gone_now():
 def test_more_instances_than_recorded_were_changed_by_hand():
     report = drift(declared(), state(blue={"live": {"instance_count": 3}}), "demo")
     assert of(report, BLUE).fields[0].origin == "changed by hand"
+
+
+@pytest.mark.parametrize(
+    ("minutes", "told"),
+    [
+        ({"stop": 5}, ("ben in ci 7 (inferctl split)", NOON + timedelta(minutes=5))),
+        ({"stop": 5, "start": 6}, ("unknown", None)),
+        ({"stop": -5}, ("unknown", None)),  # applied since
+        ({}, ("unknown", None)),
+    ],
+)
+def test_who_stopped_a_workspace_is_told_of_what_no_field_tells(minutes, told):
+    place = "Workspace/default/default"
+    journal = [entry(place, when, action, BEN) for action, when in minutes.items()]
+    report = drift(declared(), state(journal, traffic={"degraded": "no router"}), "demo")
+    found = of(report, TRAFFIC)
+    assert (found.actor, found.time) == told
+    assert ("stopped by ben" in text(report)) is (told[1] is not None)
 
 
 def test_stop_of_the_workspace_is_not_blamed_for_what_is_not_yet_applied():

@@ -81,9 +81,9 @@ def reviews_of(finding: Finding) -> list[str]:
 
 def _detail(resource: ResourceDrift) -> str:
     parts = [resource.reason] if resource.reason else []
-    if resource.verdict in (Verdict.MISSING, Verdict.UNMANAGED):
-        known = resource.actor != UNKNOWN
-        parts += [f"by {resource.actor}{_when(resource.time)}"] if known else []
+    if resource.actor != UNKNOWN:
+        verb = "stopped by" if resource.verdict == Verdict.DRIFTED else "by"
+        parts += [f"{verb} {resource.actor}{_when(resource.time)}"]
     if resource.verdict != Verdict.UNREADABLE and not is_refused(resource):
         parts.append(FIX[resource.fix.value])
     return f" ({'; '.join(parts)})" if parts else ""
