@@ -197,7 +197,8 @@ def _judge(resource: DesiredResource, there: ObservedResource, journal: Journal)
     heavy = heaviest(changes) or ChangeClass.LIVE
     if there.is_outdated and heavy == ChangeClass.LIVE:
         heavy = ChangeClass.ROLLING
-    fix = Fix(heavy.value)
+    ended = there.in_force and not there.under_way  # a rollout that no apply begins again
+    fix = Fix.NOTHING if ended and not fields else Fix(heavy.value)
     stop = _stop(there, journal)
     return ResourceDrift(
         id=resource.id,

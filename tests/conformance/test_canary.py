@@ -69,6 +69,12 @@ def told(lab, traffic) -> list[str]:
     return planned + [found.reason for found in report if found.verdict != "clean"]
 
 
+def fix_of(lab, traffic) -> str:
+    """Return what a drift report says that the next up does to the split."""
+    report = drift([traffic], lab.target.observe([lab.workspace]), "demo").resources
+    return next(found.fix.value for found in report if found.id == traffic.id)
+
+
 def test_an_up_takes_the_first_step_and_records_what_is_declared(moving):
     assert split(moving) == {"blue": 90, "green": 10}
     record = moving.target.record(moving.id(Kind.TRAFFIC, "iris"))
@@ -116,6 +122,8 @@ def test_an_alarm_gives_the_old_split_back_and_everybody_is_told_why(moving):
     )
     assert told(moving, moving.rollout(green=100)) == [sentence, sentence]
     assert status(moving) == f"blue 100 %, green 0 %; the rollout went back: {BAD}"
+    assert fix_of(moving, moving.rollout(green=100)) == "nothing"  # no up begins it again
+    assert fix_of(moving, moving.rollout(green=50, blue=50)) == "live"
     assert moving.ports.records.journal()[-1].why == BAD
 
 
