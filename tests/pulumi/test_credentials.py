@@ -14,6 +14,7 @@ pytestmark = [
 PLAIN = 'inference.Endpoint("echo", workspace=space.name)'
 SECOND = 'pulumi.export("edge/echo second", echo.secondary_key)\n'
 OWN, OTHER = "a-key-of-ours-4711", "another-key-of-ours"
+HOOK = "https://hooks.example.org/T0KEN-4711"
 
 
 def typed(program, arguments):
@@ -74,3 +75,18 @@ def test_an_endpoint_of_tokens_is_made_refreshed_and_destroyed(program):
     assert not [text for text in (first, second) if text in program.held("dev")]
     program.pulumi("destroy", "--yes", "--skip-preview")
     assert program.inferctl("status", "--workspace", "edge", "--json").strip() == "[]"
+
+
+def test_a_webhook_of_an_alert_is_a_secret_and_its_rule_is_none(program):
+    program.pulumi("config", "set", "--secret", "hook", HOOK)
+    rule = '{"metric": "ErrorRate", "threshold": 5, "webhook": "ops"}'
+    hook = '{"ops": pulumi.Config().require_secret("hook")}'
+    typed(program, f'alerts={{"errors": {rule}}}, alert_webhooks={hook}')
+    said = program.pulumi("preview", "--diff") + program.up()
+    program.expect_no_changes()
+    typed(program, f'alerts={{"errors": {rule.replace("5", "7")}}}, alert_webhooks={hook}')
+    changed = program.pulumi("preview", "--diff")
+    said += changed + program.up()
+    program.expect_no_changes()
+    assert "threshold" in changed
+    assert [text for text in (said, program.held("dev")) if HOOK in text] == []
