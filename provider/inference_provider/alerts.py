@@ -23,7 +23,7 @@ from inference_provider.metrics.catalogue import (
 from inference_provider.metrics.growth import growth
 from inference_provider.metrics.series import Reading, Series, percentile
 from inference_provider.observed import Frozen
-from inference_provider.router.counters import Bins, Counted
+from inference_provider.router.counters import Bins
 from inference_provider.router.request_counts import asked_and_failed
 from inference_provider.spec.alert import ERROR_RATE, SHARES, USUAL_REQUESTS, AlertRule
 
@@ -66,6 +66,18 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Growth:
+    """What a router has counted of one endpoint between two readings."""
+
+    answers: dict[tuple[str, str], int] = field(default_factory=dict)
+    """By deployment and status."""
+    by_model: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Of those with 424, by the status that the model gave."""
+    took: dict[str, Bins] = field(default_factory=dict)
+    """How long answers took, by deployment."""
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What a window says."""
 
@@ -96,27 +108,46 @@ class Standing(Frozen):
 # -- one look ------------------------------------------------------------------------------------
 
 
-def looked(
-    rule: AlertRule, endpoint: str, before: Reading | None, now: Reading, known: Iterable[Series]
-) -> Look | None:
-    """Return what two readings say of what is counted; None where it was not measured.
+def grown_between(before: Reading | None, now: Reading) -> dict[str, Growth] | None:
+    """Return what a router has counted between two readings, by endpoint; None where nobody knows.
 
     Args:
-        rule: One of a metric that the router counts.
-        endpoint: Whose it is.
         before: The last reading in which the router answered.
         now: The newest one.
-        known: The series that both say of the endpoint.
     """
     grown = growth(before.router, now.router) if before else None
     if before is None or grown is None or not 0 < now.at_s - before.at_s <= _LONGEST_S:
         return None
-    one = Look(before.at_s, now.at_s, now.at_s - before.at_s)
+    found = dict[str, Growth]()
+    for (of, deployment, status), count in grown.requests.items():
+        found.setdefault(of, Growth()).answers[deployment, status] = count
+    for (of, deployment, status), count in grown.model_errors.items():
+        found.setdefault(of, Growth()).by_model[deployment, status] = count
+    for (of, deployment), bins in grown.latency.items():
+        found.setdefault(of, Growth()).took[deployment] = bins
+    return found
+
+
+def looked(
+    rule: AlertRule, grown: Growth, begin_s: float, at_s: float, known: Iterable[Series]
+) -> Look:
+    """Return what was counted for a rule.
+
+    Args:
+        rule: One of a metric that the router counts.
+        grown: What the router has counted of its endpoint meanwhile.
+        begin_s: Since when.
+        at_s: Until when, by the same clock.
+        known: The series of the endpoint.
+    """
+    one = Look(begin_s, at_s, at_s - begin_s)
     if rule.metric == ERROR_RATE:
-        asked, failed = _errors(rule, endpoint, grown)
+        asked, failed = asked_and_failed(
+            _by_status(rule, grown.answers), _by_status(rule, grown.by_model)
+        )
         one = replace(one, of=asked, total=failed)
     elif rule.metric in _SHARE_OF:
-        one = replace(one, bins=_durations(rule, endpoint, grown))
+        one = replace(one, bins=_durations(rule, grown))
     else:
         rate = sum(s.value for s in known if _is_of(rule, s))
         one = replace(one, total=rate * one.seconds / _PER_S[rule.metric])
@@ -162,22 +193,19 @@ def _counts_deployment(rule: AlertRule, deployment: str) -> bool:
     return wanted is None or deployment in wanted
 
 
-def _errors(rule: AlertRule, endpoint: str, grown: Counted) -> tuple[int, int]:
-    def of_rule(counts: Mapping[tuple[str, str, str], int]) -> Mapping[str, int]:
-        found = Counter[str]()
-        for (of, deployment, status), count in counts.items():
-            if of == endpoint and _counts_deployment(rule, deployment):
-                found[status] += count
-        return found
-
-    return asked_and_failed(of_rule(grown.requests), of_rule(grown.model_errors))
+def _by_status(rule: AlertRule, counts: Mapping[tuple[str, str], int]) -> Mapping[str, int]:
+    found = Counter[str]()
+    for (deployment, status), count in counts.items():
+        if _counts_deployment(rule, deployment):
+            found[status] += count
+    return found
 
 
-def _durations(rule: AlertRule, endpoint: str, grown: Counted) -> Bins:
+def _durations(rule: AlertRule, grown: Growth) -> Bins:
     found = Counter[float]()
-    for (of, deployment), bins in grown.latency.items():
-        if of == endpoint and _counts_deployment(rule, deployment):
-            found.update({ms: count for ms, count in bins.items() if count})
+    for deployment, took in grown.took.items():
+        if _counts_deployment(rule, deployment):
+            found.update({ms: count for ms, count in took.items() if count})
     return found
 
 

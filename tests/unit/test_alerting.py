@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from tests.growth import EIGHT_TIMES, growth
 from tests.local.server.model import until
 
 from inference_provider.errors import TargetError
 from inference_provider.metrics.series import InstanceUse, Reading
+from inference_provider.router.counters import Counted
 from inference_provider.service.alerting import PAUSES_S, Alerting, Place
 from inference_provider.spec.alert import AlertRule
 from inference_provider.workspace.alert_states import AlertState, read
@@ -46,6 +48,7 @@ class Service:
         self.held.set()
         self.sent = 0
         self.fault: Exception | None = None
+        self.router: Counted | None = None
         self.start()
 
     def start(self) -> None:
@@ -66,7 +69,7 @@ class Service:
         if self.fault:
             raise self.fault
         use = InstanceUse("iris/blue", "iris.blue.g.0", cpu=self.cpu)
-        return Reading(self.clock.passed_s, {"": None}, (use,))
+        return Reading(self.clock.passed_s, {"": self.router}, (use,))
 
     def post(self, url: SecretStr, body: Any) -> str:
         self.sent += 1
@@ -299,3 +302,25 @@ def test_a_full_disk_holds_up_nothing(service, tmp_path):
     service.start()
     service.look(95)
     assert service.got == [FIRED]
+
+
+def test_a_look_takes_as_much_longer_as_there_are_more_endpoints(tmp_path):
+    def looks(endpoints: int) -> None:
+        names = [f"iris-{at}" for at in range(endpoints)]
+        service = Service(tmp_path)
+        service.rules = {name: {"errors": of_errors} for name in names}
+        router = Counted(
+            requests={(name, "blue", "200"): 9 for name in names},
+            model_errors={},
+            bytes={},
+            latency={(name, "blue"): {1.0: 9} for name in names},
+            instances={(name, "blue"): (1, 1) for name in names},
+            connections=1,
+            connected=1,
+        )
+        service.router = router
+        service.start()
+        service.look(0, 5)
+
+    of_errors = rule(metric="ErrorRate", threshold=5, webhook=None)
+    assert growth(looks, 50) < EIGHT_TIMES

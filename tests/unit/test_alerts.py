@@ -61,7 +61,11 @@ class Watch:
         now = Reading(self.at_s, {"": router}, uses)
         known = alerts.of_endpoints(series(self.before or now, now)).get("iris", [])
         if alerts.is_counted(self.rule):
-            one = alerts.looked(self.rule, "iris", self.before, now, known)
+            grown = alerts.grown_between(self.before, now)
+            one = None
+            if grown is not None:
+                growth = grown.get("iris", alerts.Growth())
+                one = alerts.looked(self.rule, growth, self.before.at_s, self.at_s, known)
         else:
             one = alerts.seen(self.rule, self.last_s, self.at_s, known)
         looks = (*self.looks, one) if one else self.looks

@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from inference_provider import alerts
-from inference_provider.alerts import Look, Standing, Verdict
+from inference_provider.alerts import Growth, Look, Standing, Verdict
 from inference_provider.errors import InferenceError
 from inference_provider.metrics.series import Reading, Series, series
 from inference_provider.service.alert_payload import payload
@@ -58,6 +58,44 @@ class _Watched:
     next_s: float = 0.0
     """When the next message may be sent, by a clock that never decreases."""
 
+    def judged(self, rule: AlertRule, one: Look | None, at_s: float) -> Verdict:
+        """Return what the window of a rule says after a look; None where that was not measured."""
+        what = (rule.metric, rule.dimensions)
+        if self.last != what:
+            self.looks, self.well_s, self.last = (), 0.0, what
+        looks = (*self.looks, one) if one else self.looks
+        self.looks = alerts.remembered(rule, looks, at_s)
+        verdict = alerts.judged(rule, self.looks, at_s, is_measured=one is not None)
+        if verdict.beyond:
+            self.well_s = 0.0
+        elif one and verdict.beyond is False:
+            self.well_s += one.seconds
+        return verdict
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What one look at a workspace has found out."""
+
+    at_s: float
+    begin_s: float
+    """When the router has answered before."""
+    last_s: float | None
+    """When the look before was."""
+    growth: Mapping[str, Growth] | None
+    """By endpoint; None where nobody knows."""
+    known: Mapping[str, list[Series]]
+
+    def look(self, rule: AlertRule, endpoint: str) -> Look | None:
+        """Return what of it a rule of an endpoint is about; None where it was not measured."""
+        known = self.known.get(endpoint, [])
+        if not alerts.is_counted(rule):
+            return alerts.seen(rule, self.last_s, self.at_s, known)
+        if self.growth is None:
+            return None
+        growth = self.growth.get(endpoint, Growth())
+        return alerts.looked(rule, growth, self.begin_s, self.at_s, known)
+
 
 @dataclass(frozen=True)
 class Place:
@@ -92,7 +130,7 @@ class Alerting:
         """Measure once, decide, write down, and send what is to be sent.
 
         Raises:
-            InferenceError: What is declared, or runs, cannot be read; nothing has changed.
+            InferenceError: What is declared, or runs, cannot be read; nothing fires or resolves.
         """
         rules = {
             (of, n): one for of, some in self._place.rules().items() for n, one in some.items()
@@ -106,10 +144,10 @@ class Alerting:
             reading = self._place.meter() if any(one.enabled for one in rules.values()) else None
         except InferenceError as wrong:
             fault = wrong
-        known = self._known(reading)
+        measured = self._measured(reading) if reading else None
         with self._lock:
             for name, rule in rules.items():
-                self._look_at(name, rule, reading, known.get(name[0], []))
+                self._look_at(name, rule, measured)
             self._save()
             self._send(rules)
         if reading:
@@ -118,10 +156,15 @@ class Alerting:
         if fault:
             raise fault
 
-    def _known(self, reading: Reading | None) -> dict[str, list[Series]]:
-        if reading is None:
-            return {}
-        return alerts.of_endpoints(series(self._before or reading, reading))
+    def _measured(self, reading: Reading) -> _Measured:
+        before = self._before
+        return _Measured(
+            reading.at_s,
+            before.at_s if before else reading.at_s,
+            self._last_s,
+            alerts.grown_between(before, reading),
+            alerts.of_endpoints(series(before or reading, reading)),
+        )
 
     def _forget(self, gone: Name) -> None:
         if self._states.pop(gone).standing.has_fired:
@@ -130,14 +173,12 @@ class Alerting:
 
     # -- one alert -----------------------------------------------------------------------------
 
-    def _look_at(
-        self, name: Name, rule: AlertRule, reading: Reading | None, known: list[Series]
-    ) -> None:
+    def _look_at(self, name: Name, rule: AlertRule, measured: _Measured | None) -> None:
         watched, state = self._watched.setdefault(name, _Watched()), self._of(name)
         now = self._place.clock.now()
         verdict = Verdict(None, None, alerts.UNMEASURED if rule.enabled else "it is turned off")
-        if rule.enabled and reading:
-            verdict = self._judged(watched, name[0], rule, reading, known)
+        if rule.enabled and measured:
+            verdict = watched.judged(rule, measured.look(rule, name[0]), measured.at_s)
         standing = alerts.decided(rule, verdict, state.standing, well_s=watched.well_s, now=now)
         state = state.model_copy(
             update={"value": verdict.value, "said": verdict.why, "looked": now}
@@ -145,31 +186,6 @@ class Alerting:
         if standing is not state.standing:
             state = self._turned(name, rule, state, standing, verdict)
         self._states[name] = state
-
-    def _judged(
-        self,
-        watched: _Watched,
-        endpoint: str,
-        rule: AlertRule,
-        reading: Reading,
-        known: list[Series],
-    ) -> Verdict:
-        what = (rule.metric, rule.dimensions)
-        if watched.last != what:
-            watched.looks, watched.well_s, watched.last = (), 0.0, what
-        if alerts.is_counted(rule):
-            one = alerts.looked(rule, endpoint, self._before, reading, known)
-        else:
-            one = alerts.seen(rule, self._last_s, reading.at_s, known)
-        looks = (*watched.looks, one) if one else watched.looks
-        watched.looks = alerts.remembered(rule, looks, reading.at_s)
-        is_measured = one is not None
-        verdict = alerts.judged(rule, watched.looks, reading.at_s, is_measured=is_measured)
-        if verdict.beyond:
-            watched.well_s = 0.0
-        elif one and verdict.beyond is False:
-            watched.well_s += one.seconds
-        return verdict
 
     def _turned(
         self, name: Name, rule: AlertRule, state: AlertState, standing: Standing, verdict: Verdict
