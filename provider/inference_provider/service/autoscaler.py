@@ -28,6 +28,8 @@ UNCHANGED_EVERY_S = 60.0
 """How often a decision is written down that changes nothing."""
 _RETRY_S, _LONGEST_RETRY_S = 5.0, 300.0
 """Pause after a change that failed; twice as long after each further failure."""
+_WAKE_WAIT_S = 2.0
+"""Longest wait for another change where a request waits: often it is the end of what ran before."""
 _HELD = "somebody else is changing the deployment"
 _UNMEASURED_S = 60.0
 """How long a metric may be unknown before that is a fault; a rate needs two looks."""
@@ -50,6 +52,8 @@ class _Change:
 
     at_s: float
     count: int
+    wakes: bool = False
+    """Whether there was no instance before."""
     made: Future[None] = field(default_factory=Future)
     """Done when the count is changed; what leaves may drain then for minutes."""
 
@@ -189,7 +193,10 @@ class Autoscaler:
         return sum(known.change is not None for known in self._known.values())
 
     def _begin(self, known: _Known, one: Ruled, decided: Decision, at_s: float) -> None:
-        known.memory, known.change = decided.memory, _Change(at_s, decided.count)
+        known.memory, known.change = (
+            decided.memory,
+            _Change(at_s, decided.count, wakes=not one.count),
+        )
         known.thread = self._threads.submit(self._make, one.id, known.change)
 
     def _make(self, deployment: ResourceId, change: _Change) -> None:
@@ -200,7 +207,8 @@ class Autoscaler:
             made.set_result(None)
 
         try:
-            self._scaling.scale(deployment, change.count, is_made)
+            wait_s = _WAKE_WAIT_S if change.wakes else 0.0
+            self._scaling.scale(deployment, change.count, is_made, wait_s)
         except BaseException as fault:
             if made.done():  # what is left is ended later
                 raise
@@ -228,7 +236,7 @@ class Autoscaler:
             return
         known.memory = known.memory.without_change(change.at_s)
         if isinstance(fault, Busy):
-            known.retry_s = change.at_s + _RETRY_S
+            known.retry_s = change.at_s + (0.0 if change.wakes else _RETRY_S)
         else:
             pause_s = min(_RETRY_S * 2.0**known.failures, _LONGEST_RETRY_S)
             known.failures, known.has_failed = known.failures + 1, True

@@ -36,17 +36,21 @@ class Scaling:
         self._rollout = Rollout(workspace, actor, silent)
 
     def scale(
-        self, deployment: ResourceId, count: int, made: Callable[[], None] = _nothing
+        self,
+        deployment: ResourceId,
+        count: int,
+        made: Callable[[], None] = _nothing,
+        wait_s: float = 0.0,
     ) -> None:
         """Have as many instances as a rule's metrics ask for; without a rule those declared.
 
-        It never waits for another change, which knows better what is wanted. Nothing happens when
-        the deployment is gone.
+        Another change knows better what is wanted. Nothing happens when the deployment is gone.
 
         Args:
             deployment: Which.
             count: How many it shall have.
             made: Called when others may change the deployment again, and what leaves still drains.
+            wait_s: Longest wait for another change, seconds.
 
         Raises:
             Busy: Another changes the deployment now.
@@ -54,7 +58,7 @@ class Scaling:
         """
         name, leaving = deployment.name, self._leaving(deployment)
         with ExitStack() as drain:
-            with self._records.lock(deployment_lock(name), 0):
+            with self._records.lock(deployment_lock(name), wait_s):
                 before = self._state.record(deployment)
                 if before is None or before.variant != "online":
                     return
