@@ -1,7 +1,12 @@
 """Rules that a container keeps on a real Docker Engine, with a real router and real load."""
 
+import json
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 
 from inference_provider.targets.docker import names
@@ -78,3 +83,45 @@ def test_load_brings_instances_and_its_end_takes_them_and_a_killed_autoscaler_co
     assert stack.said("up", "-y")[0] == 0
     assert host.container(own) is None
     assert host.container(lock) is None
+
+
+def test_requests_wait_for_the_first_instance_and_outlive_the_autoscaler(stack, host):
+    stack.document["autoscale_rules"][0] |= {
+        "min_instances": 0,
+        "targets": [{"metric": "RequestsInFlight", "target": 50}],
+        "scale_in": {"stabilization_s": 2},
+    }
+    code, said = stack.said("up", "-y")
+    assert code == 0, said
+    own = names.autoscaler(stack.workspace)
+    router = names.router(stack.workspace)
+    selecting = names.selecting(stack.workspace, names.INSTANCE)
+
+    def sleeps() -> bool:
+        return not host.containers(selecting)
+
+    wait_until(sleeps, 60)
+    assert "no instance, until a request comes" in stack.said("status")[1]
+    assert stack.said("drift")[0] == 0
+    outputs = json.loads(stack.said("outputs", "--json", "--show-secrets")[1])
+    [endpoint] = [found for found in outputs.values() if "scoring_uri" in found]
+    key = {"authorization": f"Bearer {endpoint['primary_key']}"}
+
+    def ask(_number: int = 0) -> int:
+        return httpx.post(endpoint["scoring_uri"], headers=key, timeout=90).status_code
+
+    with ThreadPoolExecutor(40) as pool:
+        assert Counter(pool.map(ask, range(40))) == {200: 40}
+        wait_until(sleeps, 60)
+        host.api.pause(own)
+        answers = [pool.submit(ask) for _ in range(10)]
+        time.sleep(1)
+        host.api.unpause(own)
+        run_in(host, own, "sh", "-c", "kill -9 -1")
+        assert Counter(answer.result() for answer in answers) == {200: 10}
+        wait_until(sleeps, 60)
+        run_in(host, router, "sh", "-c", "kill -9 -1")  # it serves on as it was: asleep
+        wait_until(lambda: host.container(router)["RestartCount"] == 1, 60)
+        wait_until(lambda: runs(host.container(router)["State"]), 60)
+        wait_until(lambda: stack.said("drift")[0] == 0, 60)
+        assert Counter(pool.map(ask, range(3))) == {200: 3}

@@ -42,6 +42,11 @@ def test_a_question_of_another_release_is_answered_with_what_to_do(tmp_path, ask
         ({"sources": ["10.0.0.0/8"]}, "publish_edge"),
         ({"endpoints": [{}, {"limits": {"per_minute": 1}}]}, "publish_edge"),
         ({"endpoints": [{"sources": ["10.0.0.0/8"]}]}, "publish_edge"),
+        ({"endpoints": [{"deployments": [{"name": "a"}, {"patience_s": 60}]}]}, "publish_waiting"),
+        (
+            {"tls": {"certificate": "a"}, "endpoints": [{"deployments": [{"patience_s": 60}]}]},
+            "publish_waiting",
+        ),
     ],
 )
 def test_what_an_older_agent_would_overlook_is_asked_so_that_it_refuses(tmp_path, table, asked):

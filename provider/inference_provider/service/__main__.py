@@ -125,7 +125,7 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
     logs = LogExport(lambda: log_sources(folders), router.logs, folders.sent_logs, workspace)
     counts, mover = target.local.counts(workspace), current_actor("rollout")
     canaries = Canaries(target, workspace, counts, actor=mover)
-    waking = Waking(router.held.room, lambda: target.publish(workspace))
+    waking = Waking(router.held.room.ask, lambda: target.publish(workspace))
     alerting = _alerts_on_this_machine(target, workspace)
 
     def begin() -> None:
@@ -192,15 +192,14 @@ def _on_its_engine(workspace: str) -> _Place:
     canaries = Canaries(target, workspace, target.docker.counts(workspace), actor=mover)
     files = (Path(FOLDER) / DECISIONS, Path(FOLDER) / FAULTS)
     samples = target.docker.samples(workspace)
-    return _Place(
-        target,
-        workspace,
-        samples,
-        actor,
-        *files,
-        file_bytes=_FETCHED_BYTES,
-        begin=lambda: watch(canaries),
-    )
+    waking = Waking(target.docker.router(workspace).waits)
+
+    def begin() -> None:
+        watch(canaries)
+        waking.run()
+
+    place = _Place(target, workspace, samples, actor, *files, file_bytes=_FETCHED_BYTES)
+    return replace(place, begin=begin, pause=waking.pause)
 
 
 if __name__ == "__main__":

@@ -11,22 +11,28 @@ import traceback
 from collections.abc import Callable
 
 from inference_provider.service.looking import look
-from inference_provider.targets.envoy.room import Room
+from inference_provider.targets.envoy.room import Said
 
 _LONGEST_S = 1.0
 """Longest wait for news, and pause where nobody answers: no request waits then."""
+_SHORTEST_S = 0.05
+"""Pause after news: callers who come and give up again and again are no more of it."""
 
 
 class Waking:
     """What follows from what the process says in which requests wait.
 
     Args:
-        room: Asks it.
+        ask: Asks it; see `Room.ask`.
         publish: Has the router serve what is recorded.
     """
 
-    def __init__(self, room: Room, publish: Callable[[], None]) -> None:
-        self._room = room
+    def __init__(
+        self,
+        ask: Callable[[int, float], Said | None],
+        publish: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._ask = ask
         self._publish = publish
         self._after = -1
         self._begun = threading.Event()
@@ -42,13 +48,14 @@ class Waking:
 
     def look(self) -> None:
         """Wait for news, and do what follows from it. Raises InferenceError."""
-        said = self._room.ask(self._after, _LONGEST_S)
+        said = self._ask(self._after, _LONGEST_S)
         if said is None:
             time.sleep(_LONGEST_S)
             return
         if said.news != self._after:
             self._after = said.news
             self._begun.set()
+            time.sleep(_SHORTEST_S)
         if said.woken:
             self._publish()
 

@@ -158,23 +158,10 @@ def _percentages(one: Ruled, used: Collection[Used]) -> Iterator[tuple[str, floa
         yield MEMORY, 100 * mean(each.memory for each in used) / bytes_of(asked.memory)
 
 
-def rule_faults(
-    rule: AutoscaleRuleSpec, deployment: DeploymentSpec | None, *, to_zero: bool = False
-) -> Iterator[Fault]:
-    """Yield why a rule cannot be kept by us; nothing of one that is off.
-
-    Args:
-        rule: It.
-        deployment: Whose count it decides; None where that is not known.
-        to_zero: Whether requests can wait for an instance.
-    """
+def rule_faults(rule: AutoscaleRuleSpec, deployment: DeploymentSpec | None) -> Iterator[Fault]:
+    """Yield why a rule cannot be kept by us; nothing of one that is off."""
     if not rule.enabled:
         return
-    least = {f"schedules.{i}": one.min_instances for i, one in enumerate(rule.schedules)}
-    for place, count in {"": rule.min_instances, **least}.items():
-        if count == 0 and not to_zero:
-            field = f"{place}.min_instances".lstrip(".")
-            yield Fault(field, "0 is not supported yet: no request would wake it", "use 1 or more")
     used: dict[str, str] = {f"targets.{i}": one.metric for i, one in enumerate(rule.targets)}
     used |= {f"metrics.{i}": one.metric for i, one in enumerate(rule.metrics)}
     for place, metric in used.items():

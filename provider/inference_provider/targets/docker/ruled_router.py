@@ -9,6 +9,7 @@ from inference_provider.targets.docker.autoscaler import Autoscaler
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.router import DockerRouter, Endpoints
+from inference_provider.targets.envoy.room import Said
 from inference_provider.targets.request_counts import Cumulative
 from inference_provider.workspace.ports import Tell
 from inference_provider.workspace.statuses import RouterStatus
@@ -96,3 +97,9 @@ class RuledRouter(DockerRouter):
     def disk_used(self) -> float:
         """Return how full the disk of the Engine's volumes is, in percent."""
         return float(self._ask("disk_used"))
+
+    def waits(self, after: int = -1, wait_s: float = 0.0) -> Said | None:
+        """Return what its agent says of requests that wait; see `Room.ask`."""
+        with suppress(TargetError):  # it does not answer, or is of an older release
+            return Said.model_validate(self._ask("waits", after=after, wait_s=wait_s))
+        return None

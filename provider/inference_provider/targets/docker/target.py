@@ -1,6 +1,6 @@
 """The wiring of a Docker host as a target: a workspace is a network, two volumes and containers."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -115,8 +115,18 @@ class DockerPlatform:
 
     def samples(self, workspace: str) -> Samples:
         """Return what measures the deployments of a workspace for their autoscale rules."""
-        opened = self._open(workspace)
-        return Samples(opened.router.statistics, ContainerUsage(self.host, workspace))
+        router = self.router(workspace)
+
+        def waiting() -> Mapping[str, int] | None:
+            said = router.waits()
+            return None if said is None else said.waiting
+
+        usage = ContainerUsage(self.host, workspace)
+        return Samples(router.statistics, usage, waiting=waiting)
+
+    def router(self, workspace: str) -> RuledRouter:
+        """Return a workspace's router."""
+        return self._open(workspace).router
 
     def meter(self, workspace: str, running: Callable[[], Collection[Running]]) -> Meter:
         """Return what measures a workspace, given what returns the instances of deployments."""

@@ -16,20 +16,24 @@ import threading
 import time
 from pathlib import Path
 
-from inference_provider.errors import NotReady
+from inference_provider.errors import InferenceError, NotReady
 from inference_provider.router.table import RouterTable
 from inference_provider.targets.envoy import process, questions
 from inference_provider.targets.envoy.child import EnvoyChild
 from inference_provider.targets.envoy.delivery import Delivery
-from inference_provider.targets.envoy.edge import SUFFIX
+from inference_provider.targets.envoy.edge import SUFFIX, WAITING
 from inference_provider.targets.envoy.key_server import KeyServer
 from inference_provider.targets.envoy.questions import Answers, Request
-from inference_provider.targets.envoy.serving import Serving
+from inference_provider.targets.envoy.room_news import RoomNews
+from inference_provider.targets.envoy.serving import Endpoints, Serving
+from inference_provider.targets.envoy.waiting_room import WaitingRoom
 from inference_provider.targets.listening import address_fault, first_free
 from inference_provider.targets.loopback import answers
 
 SOCKET = "agent.sock"
 _POLL_S = 0.05
+_AGAIN_S = 5.0
+_LONGEST_WAIT_S = 10.0
 
 
 class Agent:
@@ -43,12 +47,21 @@ class Agent:
         self._serving = Serving(self._delivery, self._where, self.envoy.runs)
         self._starting = threading.Lock()
         self._publishing = threading.Lock()
+        self._asked: Endpoints = ()
+        """What clients want served, without what holds requests."""
+        self._news, self._woken = RoomNews(), threading.Event()
+        self._room = WaitingRoom(
+            folder, self._delivery.admin, self._woken.set, begun=self._news.tell
+        )
         self._answers: Answers = {
             **questions.about(self._serving),
             "start": self._start,
             "publish": self._publish,
             f"start{SUFFIX}": self._start,
             f"publish{SUFFIX}": self._publish,
+            f"start{WAITING}": self._start,
+            f"publish{WAITING}": self._publish,
+            "waits": self._waits,
             "is_ready": lambda _asked: self.envoy.is_ready(),
             "answers": self._instance_answers,
             "counted": lambda asked: self._delivery.admin.counted(asked["pattern"]),
@@ -67,6 +80,29 @@ class Agent:
             raise NotReady("ask", "the router", "nobody has said where it listens", "start it")
         return known.model_copy(update={"endpoints": (), "draining": ()})
 
+    # -- requests that wait --------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Let requests wait from now on, also those for what was served before this process."""
+        if table := self._delivery.in_force():
+            self._asked = self._room.with_held(table.endpoints)
+        self._room.start()
+        threading.Thread(target=self._follow, daemon=True).start()
+
+    def _follow(self) -> None:
+        """Let requests go straight on to deployments that take them again."""
+        while self._woken.wait():
+            self._woken.clear()
+            try:
+                with self._publishing:
+                    if self.envoy.runs():
+                        held = self._room.with_held(self._asked)
+                        self._serving.publish(held, must_be_healthy=False)
+            except InferenceError as fault:  # until then they ask first, and go on
+                sys.stderr.write(f"{fault}\n")
+                time.sleep(_AGAIN_S)
+                self._woken.set()
+
     # -- questions -----------------------------------------------------------------------------
 
     def _start(self, asked: Request) -> None:
@@ -74,7 +110,9 @@ class Agent:
         with self._starting:
             self._listens = table
             if not self.envoy.runs():
-                self._serving.write(table.endpoints)
+                with self._publishing:
+                    self._serving.write(self._room.with_held(table.endpoints))
+                    self._asked = table.endpoints
                 self.envoy.start()
             else:
                 self._serving.mend_bootstrap()
@@ -89,7 +127,16 @@ class Agent:
         table = self._table(asked)
         with self._publishing:
             self._listens = table
-            self._serving.publish(table.endpoints)
+            try:
+                self._serving.publish(self._room.with_held(table.endpoints))
+            except BaseException:
+                self._room.with_held(self._asked)
+                raise
+            self._asked = table.endpoints
+
+    def _waits(self, asked: Request) -> object:
+        wait_s = min(float(asked["wait_s"]), _LONGEST_WAIT_S)
+        return self._news.said(self._room, int(asked["after"]), wait_s).model_dump(mode="json")
 
     @staticmethod
     def _instance_answers(asked: Request) -> bool:
@@ -152,6 +199,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     KeyServer(folder).start()
+    agent.open()
     with _Server(agent, folder / SOCKET) as server:
         agent.envoy.start_again()
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -11,7 +11,6 @@ import json
 import os
 import socketserver
 import sys
-import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 from inference_provider.targets.envoy import process
 from inference_provider.targets.envoy.room import SOCKET, Said
 from inference_provider.targets.envoy.room_file import RoomFile
+from inference_provider.targets.envoy.room_news import RoomNews
 from inference_provider.targets.envoy.router_admin import RouterAdmin
 from inference_provider.targets.envoy.waiting_room import WaitingRoom
 
@@ -37,14 +37,13 @@ class RoomServer(socketserver.ThreadingUnixStreamServer):
 
     def __init__(self, folder: Path) -> None:
         self._file = RoomFile(folder)
-        self._news = threading.Condition()
-        self._count = 0
+        self._news = RoomNews()
         self._room = WaitingRoom(
             folder,
             RouterAdmin(folder / "admin.sock"),
-            self._tell,
+            self._news.tell,
             catch_up=self._catch_up,
-            begun=self._tell,
+            begun=self._news.tell,
         )
         self._catch_up()
         self._room.start()
@@ -59,19 +58,11 @@ class RoomServer(socketserver.ThreadingUnixStreamServer):
 
     def said(self, after: int, wait_s: float) -> Said:
         """Return what there is to say, once there is news after those that somebody has."""
-        with self._news:
-            self._news.wait_for(lambda: self._count != after, wait_s)
-            count = self._count
-        return Said(news=count, waiting=self._room.waiting(), woken=self._room.woken())
+        return self._news.said(self._room, after, wait_s)
 
     def _catch_up(self) -> None:
         if (endpoints := self._file.news()) is not None:
             self._room.follow(endpoints)
-
-    def _tell(self) -> None:
-        with self._news:
-            self._count += 1
-            self._news.notify_all()
 
     def service_actions(self) -> None:
         """End with the room: what starts this starts it again."""

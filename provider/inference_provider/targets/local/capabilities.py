@@ -89,7 +89,7 @@ def local_capabilities(
     return TargetCapabilities(
         name="local",
         kinds=WITH_RULES,
-        rule_faults=lambda rule, deployment, _space: rule_faults(rule, deployment, to_zero=True),
+        rule_faults=lambda rule, deployment, _workspace: rule_faults(rule, deployment),
         amounts_asked=True,
         rollouts=True,
         alerts=True,
