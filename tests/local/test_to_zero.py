@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from inference_provider.observed import Kind, ResourceId
+from inference_provider.router.render import RDS, version_of
 from inference_provider.targets.local.room_process import WAITING
 from inference_provider.targets.local.service_process import SERVICE
 from tests.local.conftest import ACTOR, Lab
@@ -121,6 +122,16 @@ def test_status_and_drift_tell_when_nothing_can_wait_and_up_mends_it(asleep: Lab
     asleep.up()
     until(lambda: pid_of(asleep, WAITING) != 0, 30)
     assert drifted(asleep) == {}
+
+
+def test_who_looks_in_the_middle_of_a_publication_ends_nothing_that_it_may_need(asleep: Lab):
+    router, before = asleep.target.local.router("lab"), pid_of(asleep, WAITING)
+    routes = asleep.state / "workspaces" / "lab" / "router" / RDS
+    text = routes.read_text()
+    routes.write_text(text.replace(version_of(text[:64]), "of a table that is not in force yet"))
+    assert not router.in_force()
+    router.ensure_up(lambda: ())
+    assert pid_of(asleep, WAITING) == before
 
 
 def test_an_instance_that_does_not_start_is_told_and_not_tried_at_full_speed(

@@ -44,7 +44,7 @@ from inference_provider.router.steps import (
     with_draining,
     without_health,
 )
-from inference_provider.router.table import RouterTable
+from inference_provider.router.table import EndpointEntry, RouterTable
 from inference_provider.router.writes import (
     Step,
     WriteClusters,
@@ -112,6 +112,11 @@ class Delivery:
         """Return the table in force; None where it is not known."""
         known = self._table_file.in_force()
         return known.table if known else None
+
+    def last_published(self) -> tuple[EndpointEntry, ...]:
+        """Return what was published last, also while another publication is on its way."""
+        known = self._table_file.last()
+        return known.table.endpoints if known else ()
 
     def publish(
         self, table: RouterTable, timeout_s: float = 30, *, must_be_healthy: bool = True

@@ -268,10 +268,13 @@ class LocalRouter:
 
     def _mend_others(self) -> None:
         """Have keys fetched, requests wait and rules kept; the status says so where nobody does."""
-        begin_keys(self.supervisor, self.folders, self._in_force())
-        with self._lock("waiting"):
-            needed = may_wait(self._in_force())
-            begin_room(self.supervisor, self.folders, needed=needed)
+        # a publication that is on its way may need one, and ends what nobody needs
+        endpoints = self.envoy.last_published()
+        if uris_of(endpoints):
+            begin_keys(self.supervisor, self.folders, endpoints)
+        if may_wait(endpoints):
+            with self._lock("waiting"):
+                begin_room(self.supervisor, self.folders, needed=True)
         self.settle_service()
         self.settle_web()
 
