@@ -1,7 +1,7 @@
 """Run all benchmarks, or those named, and print their tables as Markdown.
 
 `benchmarks/run.py [--against CLONE] [SUITE ...]`, each one of router, metrics, weights, scale,
-servers, pulumi, drift, docker and cluster.
+servers, zero, pulumi, drift, docker and cluster.
 
 CLONE is a checkout of another version with its own `.venv`: it is measured in the same run.
 """
@@ -19,6 +19,7 @@ import pulumi_overhead
 import router
 import scale
 import side_by_side
+import to_zero
 import weights
 from measure import Table
 
@@ -28,6 +29,7 @@ ALONE: dict[str, Callable[[], list[Table]]] = {
     "weights": weights.measure,
     "pulumi": pulumi_overhead.measure,
     "drift": drift_review.measure,
+    "zero": to_zero.measure,
     "docker": containers.measure,
     "cluster": gpu_nodes.measure,
 }
