@@ -56,7 +56,8 @@ def test_load_brings_instances_and_its_end_takes_them_and_a_killed_autoscaler_co
 
     assert "router ready; autoscaler runs" in stack.said("status")[1]
     with stack.load() as load:
-        wait_until(lambda: count() == 3, 60)
+        wait_until(lambda: "3 of 3 instances ready" in stack.status(), 60)
+        assert count() == 3
         assert stack.said("up", "-y")[1].startswith("no changes")
     assert set(load.answers) == {200}
     wait_until(lambda: count() == 1, 60)
