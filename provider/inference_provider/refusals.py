@@ -114,6 +114,7 @@ def _workspace_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
     for field, capability in _OF_WORKSPACES.items():
         if getattr(spec, field) and not getattr(can, capability):
             yield can.fault(field, capability)
+    yield from _metrics_faults(spec, can)
     yield from _range_faults("allowed_source_ranges", spec.allowed_source_ranges)
     yield from _range_faults("trusted_proxies", spec.trusted_proxies)
     yield from _plain_http_faults(spec, can)
@@ -121,6 +122,11 @@ def _workspace_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
     if fault:
         yield Fault("", fault, "")  # the sentence says which of the two fields is at fault
     yield from can.workspace_faults(spec)
+
+
+def _metrics_faults(spec: WorkspaceSpec, can: TargetCapabilities) -> Iterator[Fault]:
+    if can.metrics and spec.metrics and spec.metrics.port and spec.metrics.port == spec.router_port:
+        yield Fault("metrics.port", f"{spec.router_port} is the router_port too", "use another")
 
 
 def _range_faults(field: str, ranges: Sequence[str]) -> Iterator[Fault]:

@@ -1,26 +1,31 @@
 """The container that keeps rules on a Docker host, while others settle it too."""
 
+import io
 import json
+import tarfile
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import requests
 from docker.errors import APIError
-from tests.memory import record
+from tests.memory import ANN, record
 
 from inference_provider.errors import TargetError
 from inference_provider.observed import Kind
-from inference_provider.spec import AutoscaleRuleSpec
+from inference_provider.spec import AutoscaleRuleSpec, WorkspaceSpec
 from inference_provider.spec.target import DockerPlace
 from inference_provider.targets.docker.autoscaler import Autoscaler
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.listens import Listens
 from inference_provider.targets.docker.ruled_router import RuledRouter
 from inference_provider.targets.memory_records import MemoryRecords
+from inference_provider.workspace.kept_shift import Shift
+from inference_provider.workspace.shifts import put_shift
 from inference_provider.workspace.state import State
 
 CPU = {"metric": "CpuUtilizationPercentage", "target": 70}
@@ -49,6 +54,8 @@ class Engine:
         self.is_name_taken = False
         """Whether somebody has a container of its name."""
         self.before_start: Callable[[], None] = lambda: None
+        self.files: dict[str, bytes] = {}
+        """What a container has written down."""
 
     def containers(self, all, filters):
         return [*self.there.values()]
@@ -72,7 +79,7 @@ class Engine:
         id_ = f"c{self.made}"
         self.there[id_] = {
             "Id": id_, "Image": image, "ImageID": image, "Labels": labels, "State": "created",
-            "HostConfig": {"NetworkMode": "none"},
+            "HostConfig": {"NetworkMode": given["host_config"]["network_mode"]},
         }  # fmt: skip
         return {"Id": id_}
 
@@ -83,7 +90,15 @@ class Engine:
         return {"Id": id_, "State": {"Running": runs, "Paused": False}, "RestartCount": 0}
 
     def get_archive(self, id_, path):
-        raise refused(404)
+        name = path.rpartition("/")[2]
+        if name not in self.files:
+            raise refused(404)
+        written = io.BytesIO()
+        with tarfile.open(fileobj=written, mode="w") as archive:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(self.files[name])
+            archive.addfile(entry, io.BytesIO(self.files[name]))
+        return [written.getvalue()], {}
 
     def start(self, id_):
         self.before_start()
@@ -111,7 +126,7 @@ class Host(DockerHost):
 
 
 class Keeper(Autoscaler):
-    """Keeps the rule of a workspace, for a test to change its socket."""
+    """Keeps the rule of a workspace, for a test to change its socket and what it is needed for."""
 
     def __init__(self, host) -> None:
         self.socket: str | TargetError | None = SOCKET
@@ -120,6 +135,22 @@ class Keeper(Autoscaler):
             State(records).put_record(record(Kind.AUTOSCALE_RULE, RULE))
         super().__init__(host, records, self._read)
         self.records = records
+
+    def needs_no_rule(self) -> None:
+        with self.records.edit():
+            State(self.records).drop_record(record(Kind.AUTOSCALE_RULE, RULE).id)
+
+    def needs_metrics(self, **declared) -> None:
+        space = WorkspaceSpec(name="lab", target="docker", metrics=declared or None)
+        with self.records.edit():
+            State(self.records).put_record(record(Kind.WORKSPACE, space))
+
+    def needs_to_move(self) -> None:
+        now = datetime(2026, 11, 27, tzinfo=UTC)
+        times, steps = {"since": now, "began": now}, [{"share": 10, "bake_minutes": 10}]
+        shift = Shift(origin={"a": 100}, goal={"b": 100}, steps=steps, actor=ANN, **times)
+        with self.records.edit():
+            put_shift(self.records, "iris", shift)
 
     def _read(self) -> str | None:
         if isinstance(self.socket, TargetError):
@@ -256,3 +287,80 @@ def test_only_the_autoscaler_starts_none(engine, keeper, monkeypatch, role, made
     monkeypatch.setenv("INFERENCE_ROLE", role)
     keeper.settle("sha256:1")
     assert engine.made == made
+
+
+LOST = {
+    "rules": "the autoscaler does not run: counts stay as they are",
+    "moving": "the workspace service does not run: splits stay where they are on their way",
+    "metrics": "the workspace service does not run: metrics go nowhere",
+}
+
+
+@pytest.mark.parametrize("need", LOST)
+def test_it_runs_for_each_thing_that_nobody_else_does_and_status_says_what_is_lost(
+    engine, keeper, router, need
+):
+    if need != "rules":
+        keeper.needs_no_rule()
+    router.publish(())
+    assert engine.made == (need == "rules")
+    if need == "moving":
+        keeper.needs_to_move()
+    if need == "metrics":
+        keeper.needs_metrics(port=9464)
+    router.publish(())
+    assert engine.made == 1
+    engine.there["c1"]["State"] = "exited"
+    assert missing(keeper) == LOST[need]
+    keeper.socket = None
+    engine.there.clear()
+    no_socket = "runs, because the workspace names no engine_socket"
+    name, _, lost = LOST[need].removeprefix("the ").partition(" does not run")
+    assert missing(keeper) == f"no {name} {no_socket}{lost}"
+
+
+def test_it_is_in_the_network_of_its_host_while_metrics_are_declared_and_in_none_before_and_after(
+    engine, keeper, router
+):
+    def networks():
+        router.publish(())
+        return [one["HostConfig"]["NetworkMode"] for one in engine.there.values()]
+
+    assert networks() == ["none"]
+    keeper.needs_metrics(port=9464)
+    assert networks() == ["host"]
+    assert networks() == ["host"]
+    assert engine.made == 2
+    keeper.needs_metrics()
+    assert networks() == ["none"]
+
+
+@pytest.mark.parametrize(
+    ("written", "taken", "said"),
+    [
+        (b"[]", True, "metrics on 127.0.0.1:9464"),
+        (b"[]", False, "metrics start on 127.0.0.1:9464"),
+        (None, False, "metrics start on 127.0.0.1:9464"),
+        (b"[", True, "metrics on 127.0.0.1:9464"),
+        (b'["metrics do not go to 9464: taken"]', True, "metrics do not go to 9464: taken"),
+    ],
+)
+def test_status_says_where_metrics_are_served_or_why_they_are_not(
+    engine, keeper, written, taken, said
+):
+    keeper.needs_no_rule()
+    keeper.needs_metrics(port=9464)
+    keeper.settle("sha256:1")
+    engine.files = {} if written is None else {"metrics.json": written}
+    assert keeper.told(lambda _port: taken) == {"beside": said, "unkept": {}}
+
+
+def test_a_split_on_its_way_is_told_beside_the_metrics(keeper, router):
+    keeper.needs_to_move()
+    keeper.needs_metrics(otlp_endpoint="http://127.0.0.1:4318")
+    router.publish(())
+    assert keeper.told()["beside"] == "autoscaler runs"
+    keeper.needs_no_rule()
+    assert keeper.told()["beside"] == "workspace service runs"
+    keeper.needs_metrics(port=9464)
+    assert keeper.told()["beside"] == "workspace service runs; metrics on 127.0.0.1:9464"

@@ -114,11 +114,13 @@ def test_what_a_person_made_of_an_autoscaler_is_none(monkeypatch):
     assert host.locks[LOCK]["Config"]["Labels"][names.RUN] == f"c1 {BEFORE}"
 
 
-def test_an_autoscaler_among_two_knows_its_own_run_by_its_machines_name(monkeypatch):
+@pytest.mark.parametrize("name", ["c3", "5efdeb203621"])
+def test_an_autoscaler_among_two_knows_its_own_run_by_its_machines_name(monkeypatch, name):
     host = Host()
     host.run("c1", BEFORE)
     host.run("c3", AFTER)
-    monkeypatch.setattr(socket, "gethostname", lambda: "c3")
+    host.own["c3"]["Config"] = {"Hostname": "5efdeb203621"}
+    monkeypatch.setattr(socket, "gethostname", lambda: name)
     monkeypatch.setenv(names.ROLE_VARIABLE, names.AUTOSCALER)
     assert locks(host)._made(LOCK, {})
     assert host.locks[LOCK]["Config"]["Labels"][names.RUN] == f"c3 {AFTER}"

@@ -19,13 +19,10 @@ from inference_provider.targets.docker.capabilities import docker_capabilities
 from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
 from inference_provider.targets.local.capabilities import (
     local_capabilities,
-    metrics_faults,
     sending_faults,
 )
 from inference_provider.targets.memory import MemoryTarget
 from inference_provider.targets.service_needs import metrics_of, needs_of
-
-NOT_YET = "metrics: not supported yet; leave it out"
 
 
 def refused(able: TargetCapabilities, **workspace):
@@ -34,8 +31,7 @@ def refused(able: TargetCapabilities, **workspace):
 
 
 def space(port: int | None = None, otlp_endpoint: str | None = None) -> WorkspaceSpec:
-    settings = MetricsSettings(port=port, otlp_endpoint=otlp_endpoint)
-    return WorkspaceSpec(metrics=settings, router_port=18080)
+    return WorkspaceSpec(metrics=MetricsSettings(port=port, otlp_endpoint=otlp_endpoint))
 
 
 @pytest.mark.parametrize(
@@ -65,17 +61,37 @@ def test_metrics_that_go_nowhere_are_refused():
         MetricsSettings()
 
 
-@pytest.mark.parametrize(
-    "able",
-    [
-        docker_capabilities(lambda _base: Ledger(), lambda _image: "", lambda _one, _space: True),
-        kubernetes_capabilities(lambda: None, lambda: None),
-    ],
-    ids=["docker", "kubernetes"],
-)
-def test_targets_that_do_not_serve_metrics_yet_refuse_them_by_name(able):
-    assert NOT_YET in refused(able, target=able.name, metrics={"port": 9464})
-    assert NOT_YET not in refused(able, target=able.name)
+def test_a_cluster_refuses_metrics_by_name():
+    able = kubernetes_capabilities(lambda: None, lambda: None)
+    not_yet = "metrics: not supported yet; leave it out"
+    assert not_yet in refused(able, target="kubernetes", metrics={"port": 9464})
+    assert not_yet not in refused(able, target="kubernetes")
+
+
+@pytest.fixture
+def docker():
+    return docker_capabilities(lambda _base: Ledger(), lambda _image: "", lambda _one, _space: True)
+
+
+def test_a_docker_host_serves_metrics_only_where_its_engine_s_socket_is_named(docker):
+    asked = {"target": "docker", "metrics": {"port": 9464}}
+    assert refused(docker, **asked) == [
+        "metrics: a Docker host serves and sends metrics by a container that has the Engine's"
+        " socket, which is root of the host, and the workspace allows none; set its engine_socket,"
+        " to /var/run/docker.sock on most hosts, or leave it out"
+    ]
+    assert refused(docker, **asked, engine_socket="/var/run/docker.sock") == []
+
+
+def test_a_docker_host_refuses_a_port_that_its_container_may_not_have(docker):
+    space = {"target": "docker", "engine_socket": "/var/run/docker.sock", "router_port": 9464}
+    assert refused(docker, **space, metrics={"port": 1024}) == []
+    assert refused(docker, **space, metrics={"port": 1023}) == [
+        "metrics.port: 1023 cannot be listened on: its container has no right to; use 1024 or more"
+    ]
+    assert refused(docker, **space, metrics={"port": 9464}) == [
+        "metrics.port: 9464 is the router_port too; use another"
+    ]
 
 
 def test_this_machine_takes_a_port_that_is_free_and_one_that_is_taken():
@@ -86,8 +102,10 @@ def test_this_machine_takes_a_port_that_is_free_and_one_that_is_taken():
 
 
 def test_one_port_for_the_router_and_for_metrics_is_refused():
-    (fault,) = metrics_faults(space(port=18080))
-    assert str(fault) == "metrics.port: 18080 is the router_port too; use another"
+    able, port = local_capabilities(Ledger), own_port()
+    assert refused(able, metrics={"port": port}, router_port=port) == [
+        f"metrics.port: {port} is the router_port too; use another"
+    ]
 
 
 def test_a_collector_is_refused_where_the_package_that_sends_to_it_is_missing():

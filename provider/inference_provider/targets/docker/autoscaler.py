@@ -1,12 +1,16 @@
 """The container with the service of a workspace on a Docker host.
 
-It keeps autoscale rules, and moves splits that are on their way. It has the Engine's socket, with
-which it is root of the host, so there is one only where the workspace names that socket. It runs
-the image of the router, in no network. When it ends, counts and splits stay as they are. What it is
-called is from when it did nothing but to keep rules.
+It keeps autoscale rules, moves splits that are on their way, and has metrics go where the workspace
+declares it. It has the Engine's socket, with which it is root of the host, so there is one only
+where the workspace names that socket. It runs the image of the router: in no network, or in the
+host's while metrics are declared, since the page and most collectors are on that one's loopback.
+When it ends, counts and splits stay as they are. What it is called is from when it did nothing but
+to keep rules.
 """
 
 import io
+import json
+import secrets
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +18,7 @@ from contextlib import suppress
 from typing import Any
 
 from inference_provider.errors import Interrupted, TargetError, TargetUnreachable
+from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.autoscaler_run import is_the_autoscaler, listed
 from inference_provider.targets.docker.containers import endings_of, hardened, is_running
@@ -21,11 +26,13 @@ from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.library import errors
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.rule_faults import read
-from inference_provider.targets.service_needs import needs_of
+from inference_provider.targets.service_needs import metrics_of, needs_of
 from inference_provider.workspace.endings import keeps_dying, restarts
 from inference_provider.workspace.state import State
 
 FOLDER, DECISIONS, FAULTS = "/service", "decisions.jsonl", "faults.json"
+METRICS = "metrics.json"
+"""File with what keeps metrics from going somewhere: sentences."""
 FAULT = "fault"
 """Section of the records: why something does not run beside the workspace's router."""
 SOCKET = "/run/engine.sock"
@@ -115,7 +122,7 @@ class Autoscaler:
         socket = self._wanted_socket()
         if not socket:
             return not there
-        return len(there) == 1 and _is_as_wanted(there[0], image, socket)
+        return len(there) == 1 and _is_as_wanted(there[0], image, socket, self._network())
 
     def _settle(self, image: str) -> None:
         """Look again, since another may have done it, and do what is to be done."""
@@ -136,6 +143,9 @@ class Autoscaler:
     def _wanted_socket(self) -> str | None:
         socket = self._socket()  # first: of a record that cannot be read, needs may not be known
         return socket if needs_of(self._state) else None
+
+    def _network(self) -> str:
+        return "host" if metrics_of(self._state) else "none"
 
     def _listed(self) -> list[dict[str, Any]]:
         return listed(self._host, self._workspace)
@@ -170,20 +180,24 @@ class Autoscaler:
                 name=self._name,
                 labels={**labels, **more},
                 user="0:0",  # whose the socket is
+                hostname=secrets.token_hex(6),  # by which it finds itself; else that of its host
                 environment={
                     "DOCKER_HOST": f"unix://{SOCKET}",
                     names.ROLE_VARIABLE: names.AUTOSCALER,
                 },
                 host_config=api.create_host_config(
-                    network_mode="none", mounts=mounts, userns_mode="host", **hardened()
+                    network_mode=self._network(), mounts=mounts, userns_mode="host", **hardened()
                 ),
             )
             api.start(made["Id"])
 
     # -- what it says --------------------------------------------------------------------------
 
-    def told(self) -> Mapping[str, Any]:
-        """Return what the status of the workspace's router says of it: fields of RouterStatus."""
+    def told(self, is_taken: Callable[[int], bool] = lambda _port: True) -> Mapping[str, Any]:
+        """Return what the status of the workspace's router says of it: fields of RouterStatus.
+
+        `is_taken` says whether something listens on a port of the host's loopback.
+        """
         needs = needs_of(self._state)
         if not needs:
             return {}
@@ -200,7 +214,20 @@ class Autoscaler:
             said = " ".join(self._host.last_lines(container["Id"], 1).split())[-300:]
             state = f"ends again and again: {needs.lost}; it says: {said}"
             return {"missing": f"the {needs.name} {state}"}
-        return {"beside": needs.running(()), "unkept": self._unkept() if needs.rules else {}}
+        metrics = self._said_of_metrics(needs.metrics, is_taken) if needs.metrics else ()
+        return {"beside": needs.running(metrics), "unkept": self._unkept() if needs.rules else {}}
+
+    def _said_of_metrics(
+        self, declared: MetricsSettings, is_taken: Callable[[int], bool]
+    ) -> Iterator[str]:
+        """Say where metrics are served, and what keeps them from going somewhere."""
+        with suppress(ValueError):
+            if faults := json.loads(self._files(f"{FOLDER}/{METRICS}").get(METRICS, b"[]")):
+                yield from map(str, faults)
+                return
+        if declared.port:
+            verb = "" if is_taken(declared.port) else "start "
+            yield f"metrics {verb}on 127.0.0.1:{declared.port}"
 
     def _unkept(self) -> dict[str, str]:
         """Return why rules are not kept, by deployment."""
@@ -226,11 +253,11 @@ class Autoscaler:
             return {name: file.read() for name, file in opened if file is not None}
 
 
-def _is_as_wanted(there: Mapping[str, Any], image: str, socket: str) -> bool:
+def _is_as_wanted(there: Mapping[str, Any], image: str, socket: str, network: str) -> bool:
     """Whether it runs, or is started again and again, as it would be made now."""
     labels = there["Labels"]
-    runs = there["State"] in ("running", "restarting")
-    return bool(runs and labels[names.MADE_OF] == image and labels[names.SOCKET] == socket)
+    made = labels[names.MADE_OF], labels[names.SOCKET], there["HostConfig"]["NetworkMode"]
+    return there["State"] in ("running", "restarting") and made == (image, socket, network)
 
 
 def _is_overtaken(fault: TargetError) -> bool:

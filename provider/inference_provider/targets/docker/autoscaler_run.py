@@ -40,21 +40,30 @@ def this_run(host: DockerHost, workspace: str) -> str:
     Raises:
         TargetError: The Engine does not tell; what asks again may be told.
     """
-    runs = _runs(host, workspace)
-    # a container's machine has its id for a name, unless an Engine is set up to give others
-    found = [one for one in runs if one.startswith(socket.gethostname())] or runs
+    there = _running(host, workspace)
+    # its machine has the name that it was made with, and its id if that was none
+    own = socket.gethostname()
+    found = [one for one in there if own in (_hostname(one), one["Id"][: len(own)])] or there
     if len(found) != 1:
         reason = f"{len(found)} containers run as the autoscaler of workspace '{workspace}'"
         raise TargetError("lock", f"workspace '{workspace}'", reason, place=str(host))
-    return found[0]
+    return _run_of(found[0])
 
 
 def _runs(host: DockerHost, workspace: str) -> list[str]:
     """Return the runs that have not ended; one that waits to be started again has."""
-    found = [host.container(one["Id"]) for one in listed(host, workspace)]
-    there = [(one["Id"], one["State"]) for one in found if one is not None]
-    return [
-        f"{id_} {state['StartedAt']}"
-        for id_, state in there
-        if state["Running"] and not state.get("Restarting")
-    ]
+    return [*map(_run_of, _running(host, workspace))]
+
+
+def _running(host: DockerHost, workspace: str) -> list[dict[str, Any]]:
+    found = (host.container(one["Id"]) for one in listed(host, workspace))
+    there = ((one, one["State"]) for one in found if one is not None)
+    return [one for one, state in there if state["Running"] and not state.get("Restarting")]
+
+
+def _run_of(container: dict[str, Any]) -> str:
+    return f"{container['Id']} {container['State']['StartedAt']}"
+
+
+def _hostname(container: dict[str, Any]) -> str:
+    return str(container.get("Config", {}).get("Hostname", ""))

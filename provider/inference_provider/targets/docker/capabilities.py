@@ -24,6 +24,8 @@ _REASONS: Mapping[Capability, Answer] = {
     **ALIKE,
     "gpu_count": Answer("{asked}, and the host has {supported}", "ask for fewer"),
 }
+_FIRST_FREE = 1024
+"""From here on a process without a capability may listen."""
 
 
 def _no_socket(field: str, does: str, otherwise: str) -> Fault:
@@ -49,6 +51,16 @@ def _traffic_faults(spec: TrafficSpec, workspace: WorkspaceSpec | None) -> Itera
     """Yield why a split cannot move; who applies it knows the workspace."""
     if spec.rollout and workspace is not None and not workspace.engine_socket:
         yield _no_socket("rollout", "moves splits", "leave it out")
+
+
+def _workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
+    yield from tls_faults(spec)
+    if spec.metrics and not spec.engine_socket:
+        yield _no_socket("metrics", "serves and sends metrics", "leave it out")
+    port = spec.metrics.port if spec.metrics else None
+    if port and port < _FIRST_FREE:
+        reason = f"{port} cannot be listened on: its container has no right to"
+        yield Fault("metrics.port", reason, f"use {_FIRST_FREE} or more")
 
 
 def docker_capabilities(
@@ -83,7 +95,8 @@ def docker_capabilities(
         gpus=gpus,
         tls=True,
         source_ranges=True,
-        workspace_faults=tls_faults,
+        metrics=True,
+        workspace_faults=_workspace_faults,
         notes=tls_notes,
         image_fault=image_fault,
         has_image_of=has_image_of,

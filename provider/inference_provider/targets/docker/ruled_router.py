@@ -5,12 +5,14 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from inference_provider.errors import Interrupted, TargetError
+from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.targets.docker.autoscaler import Autoscaler
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.router import DockerRouter, Endpoints
 from inference_provider.targets.envoy.room import Said
 from inference_provider.targets.request_counts import Cumulative
+from inference_provider.targets.service_needs import metrics_of
 from inference_provider.workspace.ports import Tell
 from inference_provider.workspace.statuses import RouterStatus
 
@@ -76,7 +78,8 @@ class RuledRouter(DockerRouter):
         super().remove()
 
     def status(self) -> RouterStatus:
-        return super().status().model_copy(update=dict(self.autoscaler.told()))
+        told = self.autoscaler.told(self._is_taken)
+        return super().status().model_copy(update=dict(told))
 
     def statistics(self, pattern: str) -> Mapping[str, Any]:
         """Return those of Envoy whose names match a regular expression."""
@@ -103,3 +106,13 @@ class RuledRouter(DockerRouter):
         with suppress(TargetError):  # it does not answer, or is of an older release
             return Said.model_validate(self._ask("waits", after=after, wait_s=wait_s))
         return None
+
+    def _is_taken(self, port: int) -> bool:
+        """Whether something listens on a port of the host's loopback, as far as it can be told."""
+        with suppress(TargetError):
+            return self._ask("free_port", host="127.0.0.1", ports=[port]) is None
+        return True
+
+    def metrics(self) -> MetricsSettings | None:
+        """Return where what is measured goes; None where it goes nowhere."""
+        return metrics_of(self._state)

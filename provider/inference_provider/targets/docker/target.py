@@ -10,6 +10,7 @@ from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import TargetError
 from inference_provider.spec import WorkspaceSpec
+from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.spec.target import Home, Place
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.autoscaler import Autoscaler
@@ -133,6 +134,10 @@ class DockerPlatform:
         return WorkspaceMeter(
             HostPlace(self.host, workspace, self._open(workspace).router), running
         )
+
+    def metrics(self, workspace: str) -> Callable[[], MetricsSettings | None]:
+        """Return what says where that which is measured goes."""
+        return self._open(workspace).router.metrics
 
     def counts(self, workspace: str) -> RequestCounts:
         """Return what counts the requests of a workspace's deployments, for rollouts."""

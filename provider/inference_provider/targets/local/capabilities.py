@@ -121,8 +121,6 @@ def _is_installed(module: str) -> bool:
 def metrics_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
     """Yield why metrics could not be served on this machine."""
     port = spec.metrics.port if spec.metrics else None
-    if port and port == spec.router_port:
-        yield Fault("metrics.port", f"{port} is the router_port too", "use another")
     fault = bind_fault("127.0.0.1", port) if port else None
     if fault and fault.errno != errno.EADDRINUSE:  # the status tells a port that is taken
         yield Fault(
