@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import pytest
 from tests.conformance.labs import wait_until
+from tests.growth import EIGHT_TIMES, growth
 
 from inference_provider.errors import TargetUnreachable
 from inference_provider.router.table import Backend
@@ -268,3 +269,17 @@ def test_a_relay_that_nobody_asks_ends_by_itself(tmp_path):
     assert "_IDLE_S = 60.0" in text
     with relaying(tmp_path, text.replace("_IDLE_S = 60.0", "_IDLE_S = 0.1")) as (started, _agent):
         assert started.wait(5) == 0
+
+
+def test_the_time_for_an_answer_grows_with_its_length(host_of):
+    def ask(parts: int) -> None:
+        said = [*[part(b"x" * 1000)] * parts, part(b"\n")]
+        assert len(host_of(lambda _number: iter([said])).say(30)) == 1000 * parts + 1
+
+    assert growth(ask, 2000) < EIGHT_TIMES
+
+
+def test_a_command_that_never_ends_its_line_is_not_heard_to_the_end(host_of):
+    host = host_of(lambda _number: iter([itertools.repeat(part(b"x" * 1_000_000))]))
+    assert 64 << 20 < len(host.say(60)) < 66 << 20
+    host.wait_ended(1)

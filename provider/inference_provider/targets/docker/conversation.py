@@ -22,6 +22,8 @@ _IDLE_S = 30.0
 _HEAD = struct.Struct(">BxxxL")
 """Before each part of what a command says: which of its streams it is of, and how long it is."""
 _STDOUT = 1
+_MOST = 64 << 20
+"""Bytes of an answer: a program of an image of somebody's may never end its line."""
 
 
 class Command(NamedTuple):
@@ -57,18 +59,17 @@ class Conversation:
             TimeoutError: It has not answered in time.
         """
         self._until_s, until_s = 0.0, time.monotonic() + limit_s
-        heard, said = bytearray(), {_STDOUT: b""}
+        heard = _Heard()
         with suppress(ConnectionError, ssl.SSLError):
             self._socket.settimeout(limit_s)
             self._socket.sendall(line)
-            while not said[_STDOUT].endswith(b"\n") and (part := self._socket.recv(1 << 16)):
-                heard += part
-                said = _streams(bytes(heard))
+            while not heard.is_whole() and (part := self._socket.recv(1 << 16)):
+                heard.add(part)
                 self._socket.settimeout(max(0.001, until_s - time.monotonic()))  # 0: no wait
-        if said[_STDOUT].endswith(b"\n"):
+        if heard.is_whole():
             self._until_s = time.monotonic() + _IDLE_S
-            return said[_STDOUT]
-        return b"".join(said.values()).strip()
+            return bytes(heard.said[_STDOUT])
+        return b"".join(heard.said.values()).strip()
 
     def waits(self) -> bool:
         """Whether it has answered, not long ago, and can be asked again."""
@@ -122,14 +123,37 @@ class Conversations:
             one.close()
 
 
-def _streams(heard: bytes) -> dict[int, bytes]:
-    """Return what a command has said so far, by the number of the stream."""
-    said, at = {_STDOUT: b""}, 0
-    while at + _HEAD.size <= len(heard):
-        number, length = _HEAD.unpack_from(heard, at)
-        at += _HEAD.size + length
-        said[number] = said.get(number, b"") + heard[at - length : at]
-    return said
+class _Heard:
+    """What a command has said so far."""
+
+    def __init__(self) -> None:
+        self.said = {_STDOUT: bytearray()}
+        """By the number of the stream."""
+        self._head = bytearray()
+        self._number, self._left = _STDOUT, 0
+        """The stream of the part that comes, and how much of that is still to come."""
+
+    def is_whole(self) -> bool:
+        """Whether it is a line."""
+        return self.said[_STDOUT].endswith(b"\n")
+
+    def add(self, more: bytes) -> None:
+        """Add what has come. Raises ConnectionError for a command that says too much."""
+        rest = memoryview(more)
+        while rest:
+            if self._left:
+                taken, rest = rest[: self._left], rest[self._left :]
+                self._left -= len(taken)
+                self.said.setdefault(self._number, bytearray()).extend(taken)
+            else:
+                missing = _HEAD.size - len(self._head)
+                self._head += rest[:missing]
+                rest = rest[missing:]
+                if len(self._head) == _HEAD.size:
+                    self._number, self._left = _HEAD.unpack(self._head)
+                    self._head.clear()
+        if sum(map(len, self.said.values())) > _MOST:
+            raise ConnectionError(f"a command says more than {_MOST} bytes")
 
 
 def _close(stream: Any) -> None:
