@@ -167,6 +167,26 @@ def assert_mended(lab) -> None:
     assert lab.score().json()["answer"] == "green"
 
 
+@pytest.mark.parametrize("name", ["launch", "programs"])
+def test_an_up_puts_back_the_files_from_which_something_is_started_again(lab, name):
+    lab.up()
+    remove(workspace(lab) / "supervisor" / name)
+    gone = "the files from which it is started again are gone"
+    assert lab.observe(Kind.WORKSPACE, "lab").degraded == f"router: {gone}"
+    assert lab.observe(Kind.DEPLOYMENT, "iris/blue").degraded.endswith(gone)
+    with Load(lab, sleep_s=0) as load:
+        load.wait_for(50)
+        lab.up()
+        load.wait_for(sum(load.results.values()) + 50)
+    assert load.failed == {}
+    assert lab.up() == []
+    [blue] = [one for one in lab.supervisor.processes() if one.startswith("iris.blue.")]
+    old = lab.supervisor.processes()[blue].pid
+    os.kill(old, signal.SIGKILL)
+    until(lambda: lab.supervisor.processes()[blue].pid not in (0, old))
+    restart_router(lab)
+
+
 def test_a_change_and_a_start_work_after_the_logs_were_removed(lab):
     lab.up()
     shutil.rmtree(workspace(lab) / "logs")

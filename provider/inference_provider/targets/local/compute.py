@@ -32,7 +32,7 @@ from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.instances import Instance, Instances, held
 from inference_provider.targets.local.logs import last_lines, read_logs
 from inference_provider.targets.local.machine import machine_lock
-from inference_provider.targets.local.supervisor import ProcessState, Supervisor
+from inference_provider.targets.local.supervisor import FILES_GONE, ProcessState, Supervisor
 from inference_provider.targets.local.supervisor_text import Program
 from inference_provider.targets.local.surroundings import surroundings
 from inference_provider.workspace import statuses
@@ -144,13 +144,16 @@ class LocalCompute:
         answers = process is not None and (
             not ended.total or listens(process.pid, self._instances.backend(instance))
         )
+        fault = closed.fault(instance, process.pid if process else 0, wanted)
+        if process is not None and not self._supervisor.can_start_again(instance.name):
+            fault = fault or FILES_GONE
         return InstanceStatus(
             name=instance.name,
             generation=instance.generation,
             runs=runs,
             answers=answers,
             endings=ended,
-            fault=closed.fault(instance, process.pid if process else 0, wanted),
+            fault=fault,
         )
 
     def _is_lost(self, instance: Instance, process: ProcessState) -> bool:

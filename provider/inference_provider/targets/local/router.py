@@ -64,7 +64,12 @@ from inference_provider.targets.local.machine import (
 from inference_provider.targets.local.room_process import begin_room, ensure_room, room_fault
 from inference_provider.targets.local.service_process import SERVICE, settle_service
 from inference_provider.targets.local.service_status import said_of_service
-from inference_provider.targets.local.supervisor import ORPHAN_STOP_WAIT_S, ProcessState, Supervisor
+from inference_provider.targets.local.supervisor import (
+    FILES_GONE,
+    ORPHAN_STOP_WAIT_S,
+    ProcessState,
+    Supervisor,
+)
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
 from inference_provider.targets.local.supervisor_text import Program
 from inference_provider.targets.local.trace_status import said_of_traces
@@ -208,6 +213,8 @@ class LocalRouter:
             return f"the router serves on, {UNSUPERVISED}"
         if not process or not process.runs:
             return "the router does not run"
+        if not self.supervisor.can_start_again(ROUTER):
+            return f"router: {FILES_GONE}"
         return "the socket of its forward proxy is gone" if self._lets_nobody_out(process) else ""
 
     def _lets_nobody_out(self, process: ProcessState) -> bool:
@@ -228,7 +235,8 @@ class LocalRouter:
         process = self._process()
         if process is None or not process.runs or not self.envoy.is_ready():
             return False
-        return not self.envoy.missing() and not self._lets_nobody_out(process)
+        complete = not self.envoy.missing() and self.supervisor.can_start_again(ROUTER)
+        return complete and not self._lets_nobody_out(process)
 
     def ensure_up(self, endpoints: Endpoints) -> None:
         """Start what does not run; orphans of a dead supervisord keep serving meanwhile."""
@@ -321,6 +329,8 @@ class LocalRouter:
         else:
             self._wait_until_router_answers(endpoints)
             self.serving.mend_bootstrap()
+            if not self.supervisor.can_start_again(ROUTER):
+                self.supervisor.write(self._router_program())
 
     def _is_lost(self, process: ProcessState) -> bool:
         """Whether a router can only be replaced: nothing starts it, or nothing reaches it.

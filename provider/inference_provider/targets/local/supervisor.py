@@ -57,6 +57,7 @@ SHUTDOWN_TIMEOUT_S = 200.0
 ORPHAN_STOP_WAIT_S = 10.0
 LISTENER_STOP_WAIT_S = 5.0
 
+FILES_GONE = "the files from which it is started again are gone"
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "USER")
 """Variables that a process inherits from the caller; the rest may hold the caller's secrets."""
 
@@ -228,6 +229,10 @@ class Supervisor:
     def has(self, name: str) -> bool:
         """Whether there is a program of this name, without asking supervisord."""
         return (self._programs / f"{name}.conf").exists()
+
+    def can_start_again(self, name: str) -> bool:
+        """Whether the files are there from which a program is started when it ends."""
+        return self.has(name) and self.order_file(name).exists()
 
     def add(self, program: Program) -> None:
         """Add a program and start it; does nothing when it exists."""
