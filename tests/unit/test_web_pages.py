@@ -235,6 +235,15 @@ def test_a_role_on_one_endpoint_gives_rights_there_and_a_query_none_elsewhere():
     assert client.get(f"{ROSE}/logs").status_code == 200
 
 
+def test_the_page_of_all_endpoints_is_not_asked_for_as_that_of_one():
+    desk = Desk(READS)
+    client = desk.signed_in()
+    up(desk.target, role("Owner", scope="endpoints/rose"))
+    assert client.get(ROSE).status_code == 200
+    assert client.get("/?endpoint=rose").status_code == 403
+    assert client.get("/journal/lab?endpoint=rose").status_code == 403
+
+
 def test_another_workspace_is_not_there():
     client = Desk(OWNER).signed_in()
     assert client.get("/endpoints/other/iris").status_code == 404

@@ -68,6 +68,8 @@ class Service:
     """Ranges of addresses that may ask; empty for all, None for nobody."""
     pages: ASGIApp | None = None
     """What answers all other paths; None where nothing does."""
+    clock: Callable[[], float] = time.monotonic
+    """Seconds that only go on."""
     rates: Rates = field(default_factory=Rates)
     handlers: Handlers = field(default_factory=Handlers)
 
@@ -192,11 +194,11 @@ async def _body(request: Request) -> bytes:
 
 
 def _answered(service: Service, work: Work, request: Request, body: bytes) -> Response:
-    who, now_s = _address(request.scope), time.monotonic()
+    who = _address(request.scope)
     try:
         caller = _caller(service, request)
         who = caller.actor.user
-        _refuse_too_many(service, caller, now_s)
+        _refuse_too_many(service, caller)
         endpoint = request.path_params.get("endpoint", "")
         if endpoint and not _NAME.fullmatch(endpoint):
             raise Refusal(403, _NOT_YOURS, why="a name that no endpoint has")
@@ -232,8 +234,8 @@ def _bearer(request: Request) -> str:
     return shown[0].removeprefix(_BEARER)
 
 
-def _refuse_too_many(service: Service, caller: Caller, now_s: float) -> None:
-    wait_s = service.rates.wait_s(caller.principal, now_s)
+def _refuse_too_many(service: Service, caller: Caller) -> None:
+    wait_s = service.rates.wait_s(caller.principal, service.clock())
     if wait_s:
         told = f"Ask again in {wait_s} s."
         headers = {"retry-after": str(wait_s)}

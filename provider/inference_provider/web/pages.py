@@ -197,11 +197,10 @@ def _admitted(given: Pages, tokens: Tokens, asked: Asked, path: str) -> Asked:
 
 
 def _needed(given: Pages, method: str, path: str, endpoint: str) -> str:
-    if path.startswith("/drift/") and path != "/drift/verdict":
-        raise Refused(403, _NOT_HERE)
     needed = NEEDS.get(("POST" if method == "POST" else "GET", path))
     if needed is None:
-        raise Refused(403, "This page is not served here.")
+        of_files = path.startswith("/drift/")
+        raise Refused(403, _NOT_HERE if of_files else "This page is not served here.")
     if needed == LIST_KEYS:
         place = given.desk.id.name
         record = given.target.record(ResourceId(kind=Kind.ENDPOINT, workspace=place, name=endpoint))
