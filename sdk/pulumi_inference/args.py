@@ -49,7 +49,7 @@ class MetricsArgs(TypedDict, total=False):
     """Where what is measured of a workspace goes."""
 
     port: Input[int]
-    """Port of `http://127.0.0.1:<port>/metrics`, for Prometheus."""
+    """Port of the page for Prometheus: on loopback, or of each router pod."""
     otlp_endpoint: Input[str]
     """URL of an OpenTelemetry collector."""
 

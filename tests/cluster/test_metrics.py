@@ -4,29 +4,36 @@ import os
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from inference_provider.metrics.catalogue import CAPACITY, CPU, MEMORY, PERCENTILES, REQUESTS
 from inference_provider.metrics.series import series
+from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.targets.kubernetes.names import ROUTER, selecting
-from inference_provider.targets.kubernetes.objects import POD, name_of, selector
-from inference_provider.targets.kubernetes.pods import is_ending, is_ready
+from inference_provider.targets.kubernetes.objects import POD, annotations_of, name_of, selector
+from inference_provider.targets.kubernetes.pods import address_of, is_ending, is_ready
 from inference_provider.targets.kubernetes.target import KubernetesTarget
+from tests.cluster.loaded import MANY
 from tests.conformance.labs import KubernetesLab, wait_until
+from tests.docker.load import Load
 
 pytestmark = pytest.mark.cluster
 
 BLUE = "iris", "blue"
+PORT = 9464
 MEASURED_S = 60.0
 """metrics-server asks every 10 s, and needs two answers of an instance."""
 
 
-@pytest.fixture
-def measured(metrics, tmp_path):
-    """A workspace, and what measures it."""
+@pytest.fixture(scope="module")
+def measured(metrics, tmp_path_factory):
+    """A workspace, and what measures it, shared by this module."""
     del metrics
+    tmp_path = tmp_path_factory.mktemp("lab")
     lab = KubernetesLab(KubernetesLab.open(tmp_path), tmp_path, f"measured{os.getpid()}")
     target = KubernetesTarget("kubernetes")
-    blue = lab.blue(resources={"requests": {"cpu": "100m", "memory": "256Mi"}})
+    asks = {"requests": {"cpu": "100m", "memory": "256Mi"}}
+    blue = lab.blue(resources=asks, request_settings=MANY)
     try:
         lab.apply(*lab.desired[:-2], blue, lab.desired[-1])
         yield lab, target.meter(lab.workspace)
@@ -85,3 +92,36 @@ def test_every_request_to_any_pod_of_the_router_is_counted_once_and_instances_ar
     last = meter()
     assert answered(after, last) == pytest.approx(30)
     assert (PERCENTILES[50], *BLUE) in values(before, last)
+
+
+def page(host: str) -> dict[tuple[str, ...], float]:
+    """Return what a Prometheus reads at a pod's address, or at the name of what leads to pods."""
+    answer = httpx.get(f"http://{host}:{PORT}/metrics", trust_env=False)
+    answer.raise_for_status()
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()) if value)): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def test_a_declared_port_is_served_by_every_router_pod_and_comes_without_a_failed_request(
+    measured,
+):
+    lab, _ = measured
+    space = lab.desired[0]
+    declared = space.model_copy(
+        update={"spec": space.spec.model_copy(update={"metrics": MetricsSettings(port=PORT)})}
+    )
+    with Load(lab, 500) as load:
+        lab.apply(declared)
+        pods = [pod for pod in routers(lab) if not is_ending(pod)]
+        assert len(pods) == 2
+        answered = "inference_RequestsPerMinute", "blue", "iris", "200", "2xx"
+        wait_until(lambda: all(page(address_of(pod)).get(answered) for pod in pods), 40)
+    assert load.failed == {}
+    for pod in pods:
+        named = {f"prometheus.io/{name}" for name in ("scrape", "port", "path", "scheme")}
+        assert named <= set(annotations_of(pod))
+        assert annotations_of(pod)["prometheus.io/port"] == str(PORT)
+    assert lab.router.status().beside == "metrics on port 9464 of each router pod"

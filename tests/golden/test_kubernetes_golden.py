@@ -25,6 +25,7 @@ OUTSIDE = RouterSettings(
     port=80,
     replicas=5,
     workers=4,
+    metrics_port=9464,
     cpu="2",
     memory="1Gi",
     memory_limit="4Gi",

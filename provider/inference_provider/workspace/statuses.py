@@ -115,6 +115,8 @@ class RouterStatus(Frozen):
     """Backends that get requests, by `<endpoint>/<deployment>`."""
     refused: tuple[RefusedCalls, ...] = ()
     """Among the last requests; a sample."""
+    metrics_port: int | None = None
+    """Port of each of its pods that is to have a page of metrics, as the pod itself knows it."""
     unkept: dict[str, str] = {}
     """Why an autoscale rule is not kept though it is on, by deployment; under `` why none is."""
     alerts: dict[str, tuple[str, ...]] = {}

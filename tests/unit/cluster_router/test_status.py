@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from tests.unit.cluster_router.lab import PODS, SERVES, waiting
+from tests.unit.cluster_router.lab import PODS, SERVES, SETTINGS, waiting
 
 from inference_provider.errors import NotReady, TargetUnreachable
 from inference_provider.router.table import Backend
@@ -142,3 +142,44 @@ def test_ends_of_all_pods_are_counted(lab):
         lab.add(name, containerStatuses=[state])
     minute = int(datetime(2026, 11, 26, 8, tzinfo=UTC).timestamp() // 60)
     assert lab.router.status().endings == Endings(total=3, minutes={minute: 3})
+
+
+def paged(lab, name, port=None, fault=""):
+    lab.add(name)
+    said = RouterStatus.model_validate({**SERVES, "metrics_port": port, "fault": fault})
+    lab.answers[name, "ask"] = {"answer": said.model_dump(mode="json")}
+
+
+def test_where_metrics_are_served_is_told(lab):
+    lab.router.save(SETTINGS.model_copy(update={"metrics_port": 9464}))
+    lab.router.apply()
+    for name in ("router-a", "router-b"):
+        paged(lab, name, 9464)
+    found = lab.router.status()
+    assert (found.fault, found.beside) == ("", "metrics on port 9464 of each router pod")
+
+
+@pytest.mark.parametrize(
+    ("port", "fault"),
+    [
+        (None, "router pod router-b serves no metrics: its image is of an older release"),
+        (9000, "router pod router-b still serves metrics on port 9000"),
+    ],
+)
+def test_a_pod_without_the_metrics_that_are_declared_is_a_fault(lab, port, fault):
+    lab.router.save(SETTINGS.model_copy(update={"metrics_port": 9464}))
+    lab.router.apply()
+    paged(lab, "router-a", 9464)
+    paged(lab, "router-b", port)
+    found = lab.router.status()
+    assert (found.fault, found.beside) == (fault, "")
+    assert found.weights == {"iris": {"blue": 100}}
+
+
+def test_a_pod_whose_page_cannot_be_served_says_so(lab):
+    lab.router.save(SETTINGS.model_copy(update={"metrics_port": 9464}))
+    lab.router.apply()
+    paged(lab, "router-a", 9464, "no metrics are served on port 9464: no such module")
+    assert lab.router.status().fault == (
+        "router pod router-a: no metrics are served on port 9464: no such module"
+    )

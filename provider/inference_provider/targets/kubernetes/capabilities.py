@@ -38,6 +38,7 @@ _NOT_ENFORCED = (
     "run `inferctl doctor`, and set the workspace's `cluster: {network_policies: enforced}`; or"
     " `allow_unenforced_egress: true`, where something else closes it",
 )
+_FIRST_PORT = 1024
 _MAKE_IMAGE = (
     "set registry, and it is built and pushed there; or make and push it with `inferctl image build"
     " --push registry.example.org/team/router:1`, from a stack on target docker, and write what"
@@ -181,6 +182,7 @@ def kubernetes_capabilities(
         success_thresholds=True,
         tls=True,
         source_ranges=True,
+        metrics=True,
         reasons=ALIKE,
     )
 
@@ -196,6 +198,7 @@ def _workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
             yield Fault(field, reason, "use another, or declare an Identity with its annotations")
     yield from _storage_faults(spec)
     yield from _transport_faults(spec)
+    yield from _metrics_faults(spec)
     if spec.bind_address != WorkspaceSpec().bind_address:
         reason = "has no meaning on a cluster: the router is a Service there"
         yield Fault("bind_address", reason, "leave it out")
@@ -218,6 +221,20 @@ def _transport_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
         reason = f"keys and tokens would leave the cluster unencrypted by a {router.service}"
         remedy = "add tls: {generate: true, names: [...]}, or set allow_plain_http: true"
         yield Fault("cluster.router.service", reason, remedy)
+
+
+def _metrics_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
+    if spec.metrics is None:
+        return
+    port, own = spec.metrics.port, (names.ROUTER_PORT, names.METRICS_PORT, names.SYNC_PORT)
+    if spec.metrics.otlp_endpoint:
+        remedy = "set metrics.port, and have a collector of the cluster ask the router's pods"
+        yield Fault("metrics.otlp_endpoint", "nothing sends metrics from a cluster yet", remedy)
+    if port in {*own, names.EGRESS_PORT}:
+        yield Fault("metrics.port", f"{port} is a port of the router's pods already", "use another")
+    elif port and port < _FIRST_PORT:
+        reason = f"the router's pods are not root, and open no port below {_FIRST_PORT}"
+        yield Fault("metrics.port", reason, "use another, such as 9464")
 
 
 def _storage_faults(spec: WorkspaceSpec) -> Iterator[Fault]:

@@ -369,7 +369,8 @@ class KubernetesRouter:
             if name_of(pod) not in ready and (why := why_not_ready(pod, lost))
         ]
         faults += [_OLDER] if self._is_outdated(self.settings().image) else []
-        return combined(answers, faults + altered).model_copy(update={"endings": endings})
+        port = self.settings().metrics_port
+        return combined(answers, faults + altered, port).model_copy(update={"endings": endings})
 
     def _status_of(self, pod: str) -> RouterStatus | OtherRelease:
         try:

@@ -32,11 +32,14 @@ from inference_provider.targets.kubernetes.pods import (
 )
 
 ServiceType = Literal["ClusterIP", "LoadBalancer", "NodePort"]
+PAGE = "metrics-page"
+"""Name of the port with the page of metrics."""
 METRICS_NAME = f"{names.ROUTER_NAME}-metrics"
 _SYNC = "inference_provider.targets.kubernetes.sync"
 DRAIN_S = 185
 """Longest wait for the last request of a pod that ends: the longest timeout, and a little."""
 WORKSPACE, WORKERS, POD_IP = "INFERENCE_WORKSPACE", "INFERENCE_ROUTER_WORKERS", "POD_IP"
+METRICS_PORT = "INFERENCE_METRICS_PORT"
 """Variables that a pod is given."""
 _END_S = 15
 """Time that Envoy has to end after that."""
@@ -56,6 +59,8 @@ class RouterSettings(Frozen):
     """Who may connect: a load balancer lets in nobody else."""
     forward_proxy: bool = False
     """Whether instances have no other way out than by it."""
+    metrics_port: int | None = None
+    """Port of each pod that has a page of metrics; None for no page."""
     pull_secrets: tuple[str, ...] = ()
     """Secrets with the credentials of registries."""
     port: int = names.ROUTER_PORT
@@ -83,6 +88,7 @@ def settings_of(spec: WorkspaceSpec) -> RouterSettings:
         exposure=Exposure(ingress=router.ingress, gateway=router.gateway),
         shows_callers=bool(connecting),
         source_ranges=connecting,
+        metrics_port=spec.metrics.port if spec.metrics else None,
         pull_secrets=spec.cluster.image_pull_secrets,
     )
 
@@ -148,8 +154,7 @@ class _Router:
 
     def policy(self) -> Object:
         """Return who may reach it: everybody, but on its own ports alone."""
-        numbers = (names.ROUTER_PORT, names.METRICS_PORT, names.SYNC_PORT)
-        ports = [{"port": number, "protocol": "TCP"} for number in numbers]
+        ports = [{"port": number, "protocol": "TCP"} for number in self._ports().values()]
         closed = {**names.selecting(self._workspace, names.INSTANCE), names.EGRESS: names.CLOSED}
         instances = {
             "from": [{"podSelector": {"matchLabels": closed}}],
@@ -183,8 +188,10 @@ class _Router:
 
     def metrics(self) -> Object:
         """Return the Service by whose name every pod is found, each with its own numbers."""
-        port = _port("metrics", names.METRICS_PORT)
-        spec = {"clusterIP": "None", "selector": self._chosen, "ports": [port]}
+        ports = [_port("metrics", names.METRICS_PORT)]
+        if page := self._settings.metrics_port:
+            ports.append(_port(PAGE, page))
+        spec = {"clusterIP": "None", "selector": self._chosen, "ports": ports}
         return self._object(SERVICE, METRICS_NAME, spec=spec)
 
     def egress(self) -> tuple[Object, ...]:
@@ -205,7 +212,8 @@ class _Router:
 
     def deployment(self) -> Object:
         labels = names.labels(self._workspace, names.ROUTER)
-        template = {"metadata": {"labels": labels}, "spec": self._pod()}
+        about = {"labels": labels, **self._found_by_prometheus()}
+        template = {"metadata": about, "spec": self._pod()}
         return self._object(
             DEPLOYMENT,
             spec={
@@ -219,6 +227,23 @@ class _Router:
                 "template": template,
             },
         )
+
+    def _ports(self) -> dict[str, int]:
+        """Return the ports that are reached, by name."""
+        page = self._settings.metrics_port
+        return {
+            "http": names.ROUTER_PORT,
+            "metrics": names.METRICS_PORT,
+            "sync": names.SYNC_PORT,
+            **({PAGE: page} if page else {}),
+        }
+
+    def _found_by_prometheus(self) -> Object:
+        """Return the annotations by which the usual configuration of a Prometheus finds pods."""
+        page = self._settings.metrics_port
+        found = {"scrape": "true", "port": str(page), "path": "/metrics", "scheme": "http"}
+        named = {f"prometheus.io/{name}": value for name, value in found.items()}
+        return {"annotations": named} if page else {}
 
     def _pod(self) -> Object:
         spread = {
@@ -251,11 +276,8 @@ class _Router:
             WORKERS: {"value": str(settings.workers)},
             POD_IP: {"valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
         }
-        ports = {
-            "http": names.ROUTER_PORT,
-            "metrics": names.METRICS_PORT,
-            "sync": names.SYNC_PORT,
-        }
+        if settings.metrics_port:
+            variables[METRICS_PORT] = {"value": str(settings.metrics_port)}
         requests = {"cpu": settings.cpu, "memory": settings.memory}
         return {
             "name": names.ROUTER,
@@ -265,7 +287,7 @@ class _Router:
             "env": [{"name": name, **value} for name, value in variables.items()],
             "ports": [
                 {"name": name, "containerPort": number, "protocol": "TCP"}
-                for name, number in ports.items()
+                for name, number in self._ports().items()
             ],
             "readinessProbe": _probe("/ready", periodSeconds=1, failureThreshold=3),
             "livenessProbe": _probe("/live", periodSeconds=10, failureThreshold=6),

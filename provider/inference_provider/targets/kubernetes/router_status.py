@@ -13,16 +13,24 @@ START_LIMIT_S = 60
 """Longest time the start of a pod takes whose image is there."""
 
 
-def combined(answers: Mapping[str, RouterStatus], faults: Sequence[str] = ()) -> RouterStatus:
+def combined(
+    answers: Mapping[str, RouterStatus],
+    faults: Sequence[str] = (),
+    metrics_port: int | None = None,
+) -> RouterStatus:
     """Return one status of all pods; shares are unknown where the pods do not agree.
 
     Args:
         answers: By pod, of those that answer.
         faults: What is wrong besides.
+        metrics_port: Port of each pod that is to have a page of metrics.
     """
+    paged = {pod: one.metrics_port for pod, one in answers.items()}
+    served = metrics_port is not None and set(paged.values()) == {metrics_port}
     told = [
         *faults,
         *(f"router pod {pod}: {one.fault}" for pod, one in answers.items() if one.fault),
+        *(_other_page(pod, port) for pod, port in paged.items() if port != metrics_port),
     ]
     know = [one for one in answers.values() if one.weights is not None]
     differ = sorted(
@@ -36,12 +44,21 @@ def combined(answers: Mapping[str, RouterStatus], faults: Sequence[str] = ()) ->
     return RouterStatus(
         fault="; ".join(told),
         note="; ".join(notes),
+        beside=f"metrics on port {metrics_port} of each router pod" if served else "",
+        metrics_port=metrics_port,
         weights=first.weights,
         mirrors=first.mirrors,
         healthy=_least([one.healthy or {} for one in know]) if know else None,
         refused=counted(calls for one in answers.values() for calls in one.refused),
         start_limit_s=START_LIMIT_S,
     )
+
+
+def _other_page(pod: str, port: int | None) -> str:
+    """Say that a pod does not have the page of metrics that is declared."""
+    if port is None:
+        return f"router pod {pod} serves no metrics: its image is of an older release"
+    return f"router pod {pod} still serves metrics on port {port}"
 
 
 def _differing(found: Sequence[Shares]) -> set[str]:

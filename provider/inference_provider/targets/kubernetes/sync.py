@@ -34,11 +34,14 @@ from inference_provider.targets.kubernetes.objects import SECRET, SLICE, Kind, s
 from inference_provider.targets.kubernetes.publication import Publication
 from inference_provider.targets.kubernetes.router_manifests import (
     DRAIN_S,
+    METRICS_PORT,
     POD_IP,
     WORKERS,
     WORKSPACE,
 )
+from inference_provider.targets.kubernetes.router_page import RouterPage
 from inference_provider.targets.kubernetes.watched import Watched
+from inference_provider.targets.meter import of_one
 
 FOLDER = Path(ROUTER_FOLDER, "envoy")
 """Made by this process: that of the volume is another user's."""
@@ -78,6 +81,7 @@ class Sync:
         self._said = ""
         self._resumed = False
         self._started_s = 0.0
+        self._page: RouterPage | None = None
         news = threading.Event()
         self._room = WaitingRoom(delivery.folder, delivery.admin, news.set)
 
@@ -117,6 +121,11 @@ class Sync:
         for thread in self._threads:
             thread.start()
 
+    def serve_metrics(self, host: str, port: int) -> None:
+        """Have a page of what its router counts from now on."""
+        admin = self.serving.delivery.admin
+        self._page = RouterPage(host, port, lambda: of_one(admin.stats, admin.histograms))
+
     def fault(self) -> str:
         """Say why it is not ready; empty when it is."""
         refused = self.publication.outcome(0, 0).fault
@@ -155,9 +164,10 @@ class Sync:
             if refused:
                 again = "the next `up` gives it its rights again"
                 fault = f"it learns of no change: {refused[0].reason}; {again}"
-            found = self.serving.status()
-            faults = "; ".join(filter(None, (fault, found.fault)))
-            return found.model_copy(update={"fault": faults}).model_dump(mode="json")
+            found, page = self.serving.status(), self._page
+            faults = "; ".join(filter(None, (fault, found.fault, page.fault if page else "")))
+            about = {"fault": faults, "metrics_port": page.port if page else None}
+            return found.model_copy(update=about).model_dump(mode="json")
 
         answers = {**of_envoy.about(self.serving), "status": status}
         asked = self._own, self._in_flight.on
@@ -197,6 +207,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, stop)
     with questions.Server(sync.pod(), everywhere, names.SYNC_PORT) as server:
         sync.start()
+        if port := os.environ.get(METRICS_PORT):
+            sync.serve_metrics(everywhere, int(port))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         sys.exit(sync.envoy.wait())
 
