@@ -30,7 +30,7 @@ from inference_provider.targets.local.web_process import PAGES, is_the_web_proce
 from inference_provider.web.application import Service, application
 from inference_provider.web.connection import Connection
 from inference_provider.web.pages import Pages, pages
-from inference_provider.web.provider_keys import ASKED_WITHIN_S, ProviderKeys
+from inference_provider.web.provider_keys import ProviderKeys
 from inference_provider.web.refusals import Refusals
 from inference_provider.web.site import site_of
 from inference_provider.web.tls import context_of, show
@@ -84,7 +84,7 @@ def main() -> None:
         sources=sources.get,
         pages=pages(shown) if with_pages == PAGES else None,
     )
-    threading.Thread(target=_repeat, args=(ASKED_WITHIN_S, keys.look), daemon=True).start()
+    threading.Thread(target=_repeat, args=(_PERIOD_S, keys.look), daemon=True).start()
 
     def look() -> None:
         if os.getppid() != parent:

@@ -1,5 +1,7 @@
 """Keys of the workspace's identity provider, fetched beside all requests: none waits for it."""
 
+import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,16 +25,26 @@ class ProviderKeys:
         self._kept = FetchedKeys(folder)
         self._keeper = Keeper(folder)
         self._check = check
+        self._asked = ("", -math.inf)
+        """Which URL was looked after last, and when."""
 
     def text(self, uri: str) -> str:
         """Return the keys that a URL answered last; empty if it never did."""
         return self._kept.text(uri)
 
     def look(self) -> None:
-        """Fetch what is too old; it may wait for the provider for some seconds."""
+        """Fetch what is too old; it may wait for the provider for some seconds.
+
+        Call it each second: it asks no sooner than a router would.
+        """
         check = self._check()
-        uri = check.jwks_uri if check else ""
-        self._kept.forget_others([uri] if uri else [])
-        if check and uri:
-            every_s = min(check.refresh_s, ASKED_WITHIN_S)
+        uri, now_s = check.jwks_uri if check else "", time.monotonic()
+        if check is None or not uri:
+            self._kept.forget_others([])
+            return
+        every_s = min(check.refresh_s, ASKED_WITHIN_S)
+        known, at_s = self._asked
+        if uri != known or now_s >= at_s + every_s:
+            self._asked = uri, now_s
+            self._kept.forget_others([uri])
             self._keeper.keys(uri, check.refresh_s - every_s)

@@ -66,6 +66,8 @@ def settle_web(supervisor: Supervisor, folders: Folders, state: State) -> bool:
         return False  # most workspaces: nothing is asked
     try:
         process = supervisor.process(WEB)
+        if process and process.pid == os.getpid():  # which ends no change of its own
+            return False
         if settings is None:
             supervisor.remove(WEB)
         elif process is None or _arguments(supervisor) != list(_argv(folders, state, settings)):
