@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import requests
 from docker.errors import APIError
+from tests.users import nobody
 
 from inference_provider.errors import InferenceError, TargetUnreachable
 from inference_provider.spec.target import DockerPlace, Home
@@ -166,21 +167,6 @@ def test_a_container_that_cannot_be_asked_now_may_be_asked_later(status, said):
     with pytest.raises(TargetUnreachable) as caught, host.asked("ask", "container c") as api:
         api.remove_container("c")
     assert str(caught.value) == f"ask container c: {said}; run this again"
-
-
-@contextlib.contextmanager
-def nobody():
-    """Act as a user without any right."""
-    groups = os.getgroups()
-    os.setgroups([])
-    os.setegid(65534)
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-        os.setgroups(groups)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes another user")

@@ -102,6 +102,23 @@ def state_folder() -> Path:
     return Path(chosen) if chosen else platformdirs.user_state_path("pulumi-inference")
 
 
+def refuse_another_users(root: Path) -> None:
+    """Refuse a state folder that this user may not read: nothing in it can be told from nothing.
+
+    Raises:
+        TargetError: Says whose it is.
+    """
+    if os.access(root, os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        return
+    try:
+        owner = root.owner()
+    except KeyError:  # a user that has no name here
+        owner = str(root.stat().st_uid)
+    remedy = "run this as that user, or set INFERENCE_STATE_DIR to a folder of yours"
+    reason = f"permission denied, it belongs to user '{owner}'"
+    raise TargetError("read", f"state folder '{root}'", reason, remedy)
+
+
 def all_folders(root: Path) -> list[Folders]:
     """Return every workspace of a state folder."""
     found = sorted((root / "workspaces").glob("*/workspace.json"))

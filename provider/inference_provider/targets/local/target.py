@@ -18,7 +18,12 @@ from inference_provider.targets.local.assets import Assets
 from inference_provider.targets.local.capabilities import local_capabilities
 from inference_provider.targets.local.closed import Closed
 from inference_provider.targets.local.compute import LocalCompute
-from inference_provider.targets.local.folders import Folders, all_folders, state_folder
+from inference_provider.targets.local.folders import (
+    Folders,
+    all_folders,
+    refuse_another_users,
+    state_folder,
+)
 from inference_provider.targets.local.gpus import discover_gpus
 from inference_provider.targets.local.instances import Instances, ledger
 from inference_provider.targets.local.machine import machine_lock
@@ -213,4 +218,5 @@ class LocalTarget(Engine):
         except OSError as fault:
             reason, remedy = fault.strerror or str(fault), "set INFERENCE_STATE_DIR to another"
             raise TargetError("make", "the state folder", reason, remedy, str(folder)) from fault
+        refuse_another_users(folder)
         return cls(folder)
