@@ -114,7 +114,7 @@ def test_a_webhook_hears_once_that_an_alert_fired_and_once_that_it_is_resolved(l
         until(lambda: listed(lab)["told"], 60)
         kill_the_service(lab)
         assert "fired" in lab.said("alerts")[1]
-        assert "alert 'errors' has fired at" in lab.said("status")[1]
+        assert "alert 'errors' fired at" in lab.said("status")[1]
         found = drift(lab.resources(), lab.target.observe(["lab"]), "lab").resources
         assert {str(one.verdict) for one in found} == {"clean"}
         lab.write_code("blue", "blue")

@@ -244,7 +244,7 @@ def test_an_alert_without_a_webhook_is_shown_all_the_same(service):
     service.look(95)
     assert service.sent == 0
     assert [*service.state.notes("busy")] == [
-        "alert 'busy' has fired at 2026-11-27T00:00:20Z: CpuUtilizationPercentage 95 % above 80 %"
+        "alert 'busy' fired at 2026-11-27T00:00:20Z: CpuUtilizationPercentage 95 % above 80 %"
         " in 15 s"
     ]
 

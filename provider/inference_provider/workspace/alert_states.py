@@ -49,7 +49,7 @@ class AlertState(Frozen):
     def notes(self, name: str) -> Iterator[str]:
         """Yield what a person should know of it."""
         if self.standing.has_fired:
-            yield f"alert '{name}' has fired at {shown(self.standing.since)}: {self.standing.why}"
+            yield f"alert '{name}' fired at {shown(self.standing.since)}: {self.standing.why}"
         if self.fault:
             yield f"alert '{name}': {self.fault}"
 
