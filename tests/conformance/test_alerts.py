@@ -105,3 +105,10 @@ def test_rules_of_a_newer_release_are_left_out_and_others_kept(alerting):
     records.put("records", "Endpoint.iris", json.dumps(document))
     found = alerting.target.alert_rules(alerting.workspace)["iris"]
     assert [*found] == ["errors"]
+
+
+def test_an_endpoint_that_cannot_be_read_is_named(alerting):
+    assert alerting.target.unreadable_alerts(alerting.workspace) == set()
+    alerting.ports.records.put("records", "Endpoint.iris", '{"id": ')
+    assert alerting.target.unreadable_alerts(alerting.workspace) == {"iris"}
+    assert alerting.target.alert_rules(alerting.workspace) == {}

@@ -49,6 +49,7 @@ class Service:
         self.sent = 0
         self.fault: Exception | None = None
         self.router: Counted | None = None
+        self.unreadable: set[str] = set()
         self.start()
 
     def start(self) -> None:
@@ -57,6 +58,7 @@ class Service:
             workspace="lab",
             meter=self.meter,
             rules=lambda: self.rules,
+            unreadable=lambda: self.unreadable,
             webhooks=lambda _endpoint: self.webhooks,
             file=self.file,
             tell=lambda *event: self.events.append(event),
@@ -212,6 +214,16 @@ def test_one_that_is_removed_is_forgotten_and_that_is_told(service):
     service.rules = {"iris": {"busy": rule()}}
     service.look(95)
     assert service.got == [FIRED, FIRED]
+
+
+def test_one_that_cannot_be_read_is_kept_as_it_is(service):
+    service.look(95)
+    service.rules, service.unreadable = {}, {"iris"}
+    service.look(95)
+    assert service.state.standing.has_fired
+    service.rules, service.unreadable = {"iris": {"busy": rule()}}, set()
+    service.look(95)
+    assert service.got == [FIRED]
 
 
 def test_one_that_is_turned_off_is_resolved(service):

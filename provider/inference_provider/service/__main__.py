@@ -160,6 +160,7 @@ def _alerts_on_this_machine(target: "LocalTarget", workspace: str) -> "Alerting"
             workspace=workspace,
             meter=target.meter(workspace),
             rules=partial(target.alert_rules, workspace),
+            unreadable=partial(target.unreadable_alerts, workspace),
             webhooks=webhooks,
             file=folders.alerts,
             tell=tell,

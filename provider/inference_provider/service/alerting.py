@@ -9,7 +9,7 @@ begins again.
 import threading
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -104,6 +104,8 @@ class Place:
     workspace: str
     meter: Meter
     rules: Callable[[], Rules]
+    unreadable: Callable[[], Collection[str]]
+    """Returns the endpoints whose rules cannot be read."""
     webhooks: Callable[[str], Mapping[str, SecretStr]]
     """Returns who is told, by endpoint."""
     file: Path
@@ -135,9 +137,11 @@ class Alerting:
         rules = {
             (of, n): one for of, some in self._place.rules().items() for n, one in some.items()
         }
+        unreadable = self._place.unreadable()
         with self._lock:
             for gone in self._states.keys() - rules.keys():
-                self._forget(gone)
+                if gone[0] not in unreadable:
+                    self._forget(gone)
             self._watched = {name: one for name, one in self._watched.items() if name in rules}
         reading, fault = None, None
         try:

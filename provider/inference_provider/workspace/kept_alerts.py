@@ -28,11 +28,25 @@ def rules_in(state: State) -> Rules:
     found = dict[str, dict[str, AlertRule]]()
     for name in sorted(state.recorded(Kind.ENDPOINT)):
         with suppress(TargetError):
-            document = f"{Kind.ENDPOINT.value}.{name}"
-            record = state.document(RECORDS, document, Record.model_validate_json)
+            record = _endpoint(state, name)
             if record and (rules := recorded_alerts(record.properties)):
                 found[name] = rules
     return found
+
+
+def unreadable_in(state: State) -> frozenset[str]:
+    """Return the endpoints of which nobody can say what alerts they have."""
+    found = set[str]()
+    for name in state.recorded(Kind.ENDPOINT):
+        try:
+            _endpoint(state, name)
+        except TargetError:
+            found.add(name)
+    return frozenset(found)
+
+
+def _endpoint(state: State, name: str) -> Record | None:
+    return state.document(RECORDS, f"{Kind.ENDPOINT.value}.{name}", Record.model_validate_json)
 
 
 def webhooks_of(state: State, endpoint: str) -> Mapping[str, SecretStr] | None:

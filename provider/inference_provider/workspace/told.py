@@ -10,7 +10,12 @@ from pydantic import SecretStr
 from inference_provider.errors import TargetError
 from inference_provider.observed import ResourceId
 from inference_provider.workspace.alert_states import States
-from inference_provider.workspace.kept_alerts import Rules, rules_in, webhooks_of
+from inference_provider.workspace.kept_alerts import (
+    Rules,
+    rules_in,
+    unreadable_in,
+    webhooks_of,
+)
 from inference_provider.workspace.logged import CallQuery, LogLine, LogQuery
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.statuses import Event
@@ -49,6 +54,11 @@ class Told(ABC):
         """Return the alert rules of a workspace's endpoints; skips what cannot be read."""
         opened = self._workspace(workspace)
         return rules_in(opened.state) if opened.ports.records.exists() else {}
+
+    def unreadable_alerts(self, workspace: str) -> frozenset[str]:
+        """Return the endpoints whose alert rules cannot be read."""
+        opened = self._workspace(workspace)
+        return unreadable_in(opened.state) if opened.ports.records.exists() else frozenset()
 
     def alert_webhooks(self, endpoint: ResourceId) -> Mapping[str, SecretStr]:
         """Return who is told of an endpoint's alerts, in clear text; nobody where that is gone."""
