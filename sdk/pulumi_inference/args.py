@@ -66,10 +66,12 @@ class ServiceArgs(TypedDict, total=False):
 
 
 class LogsArgs(TypedDict, total=False):
-    """Where the logs of a workspace go."""
+    """Where the logs of a workspace go, and how long they stay."""
 
     otlp_endpoint: Input[str]
     """URL of an OpenTelemetry collector."""
+    retention_days: Input[int]
+    """Days after which a line is gone at the latest."""
 
 
 class TracesArgs(TypedDict, total=False):

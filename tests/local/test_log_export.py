@@ -5,6 +5,7 @@ import os
 import signal
 from collections import Counter
 
+import psutil
 import pytest
 
 from inference_provider.drift import drift
@@ -62,6 +63,13 @@ def test_no_call_is_lost_over_a_collector_that_is_away_and_a_service_that_is_kil
     assert clean()
 
 
+def kill_watch(lab: Lab) -> None:
+    """Kill what looks after logs; another looks within seconds."""
+    found = [one for one in lab.process_ids() if "watch.py" in str(psutil.Process(one).cmdline())]
+    assert len(found) == 1
+    os.kill(found[0], signal.SIGKILL)
+
+
 def _ids(collector) -> list[str]:
     return [
         named(one.attributes)["XRequestId"]
@@ -85,3 +93,34 @@ def test_a_span_of_each_call_goes_where_the_workspace_declares_it(lab: Lab):
         del lab.document["workspaces"][0]["traces"]
         assert lab.up() == ["update Workspace 'lab'"]
     assert load.failed == {}
+
+
+def test_logs_that_are_too_old_go_while_all_is_served(lab: Lab):
+    lab.document["workspaces"][0]["logs"] = {"retention_days": 1}
+    lab.up()
+    folder = lab.state / "workspaces" / "lab"
+    (instance,) = (one.name for one in lab.instances()["iris/blue"])
+    log = folder / "logs" / "iris" / "blue" / f"{instance}.log"
+    calls, events = folder / "router" / "access.log", folder / "logs" / "events.jsonl"
+    old = "2001-09-09T01:46:40.000Z"
+    with Load(lab, sleep_s=0.01) as load:
+        load.wait_for(20)
+        until(lambda: log.with_name(f".{log.name}.times").exists(), 30)
+        log.with_name(f".{log.name}.times").write_text("1000000000 1\n")
+        with calls.open("r+") as file:  # the router appends to it
+            file.truncate()
+            file.write(f'{{"ts": "{old}"}}\n')
+        events.write_text(f'{{"time": "{old}"}}\n')
+        os.utime(log, (1e9, 1e9))
+        kill_watch(lab)
+        before = [one.with_name(f"{one.name}.1") for one in (log, calls, events)]
+        until(lambda: all(one.exists() for one in before), 60)
+        until(lambda: calls.exists() and calls.stat().st_size > 0, 60)
+        until(log.exists, 60)
+        for one in before:
+            os.utime(one, (1e9, 1e9))
+        kill_watch(lab)
+        until(lambda: not any(one.exists() for one in before), 60)
+    assert load.failed == {}
+    os.kill(lab.supervisor.processes()[instance].pid, signal.SIGKILL)
+    until(lambda: log.stat().st_size > 0, 60)  # what the next one prints

@@ -219,6 +219,32 @@ def test_lines_that_were_gone_before_they_could_be_sent_are_told_everywhere(lab,
     assert capfd.readouterr().err == ("lines of 1 logs were gone before they could be sent\n")
 
 
+def test_a_log_whose_lines_were_all_sent_may_go_and_begin_anew_in_silence(lab, collector, capfd):
+    events = log_of(lab.folders.folder)
+    EventLog(events).write("iris.blue.ab.0", "Started", "one")
+    lab.look()
+    events.rename(events.with_name("events.jsonl.1"))
+    lab.look()
+    events.with_name("events.jsonl.1").unlink()  # it was too old
+    lab.look()
+    EventLog(events).write("iris.blue.ab.0", "Started", "two")
+    lab.look()
+    assert collector.bodies() == ["one", "two"]
+    assert lab.sent.lost == 0
+    assert capfd.readouterr().err == ""
+
+
+def test_events_that_go_before_they_are_sent_count_as_lost(lab, collector):
+    events = log_of(lab.folders.folder)
+    EventLog(events).write("iris.blue.ab.0", "Started", "one")
+    collector.statuses = [503]
+    lab.look()
+    events.unlink()
+    lab.look(2)
+    assert lab.sent.lost == 1
+    assert len(collector.bodies("LinesLost")) == 1
+
+
 def test_a_log_that_is_removed_with_lines_that_wait_counts_as_lost(lab, collector):
     lab.prints(b"one")
     lab.look()

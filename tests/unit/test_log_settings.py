@@ -32,6 +32,17 @@ def test_what_is_no_url_or_holds_a_password_is_refused_and_not_repeated(url):
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("days", [0, -1, 3651, 1.5, "week"])
+def test_days_are_whole_and_bounded(days):
+    with pytest.raises(ValidationError):
+        LogSettings(retention_days=days)
+
+
+def test_settings_that_say_nothing_are_refused():
+    with pytest.raises(ValidationError, match="set otlp_endpoint or retention_days, or leave"):
+        LogSettings()
+
+
 @pytest.mark.parametrize(
     "able",
     [
@@ -64,6 +75,7 @@ def test_a_collector_is_refused_where_the_package_that_sends_to_it_is_missing():
     ("recorded", "read"),
     [
         ({"otlp_endpoint": URL}, LogSettings(otlp_endpoint=URL)),
+        ({"retention_days": 7}, LogSettings(retention_days=7)),
         ({"otlp_endpoint": URL, "format": "of a newer release"}, None),
         (None, None),
     ],
@@ -74,4 +86,4 @@ def test_where_logs_go_is_read_from_the_record_as_far_as_this_release_knows_it(r
     properties = {**there.properties, "logs": recorded}
     write_record(target, there.model_copy(update={"properties": properties}))
     assert logs_of(state_of(target)) == read
-    assert bool(needs_of(state_of(target))) == (read is not None)
+    assert bool(needs_of(state_of(target))) == (read is not None and read.otlp_endpoint is not None)

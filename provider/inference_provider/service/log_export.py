@@ -36,7 +36,8 @@ _LOOKS_UNTIL_GONE = 3
 
 class _Batch(NamedTuple):
     records: "list[Record]"
-    positions: dict[str, Position]
+    positions: dict[str, Position | None]
+    """Behind it of each log; None where none of its files is left."""
     left: dict[str, int]
     """Bytes behind it of each log."""
     lost: int
@@ -156,7 +157,8 @@ class LogExport:
                 break
             known = self._sent.positions.get(one.name)
             tail = new_lines(one.paths, known, min(left_bytes, _OF_ONE_BYTES), left_lines)
-            if tail.lost:
+            gone = tail.position is None and self._left.get(one.name, 0) > 0
+            if tail.lost or gone:
                 found = found._replace(lost=found.lost + 1)
                 found.records.append(Record(_told_lost(one.name), f"lost {one.name} {time.time()}"))
             found.records.extend(Record(one.row(line), line.uid) for line in tail.lines)
@@ -167,8 +169,7 @@ class LogExport:
             is_cut = used > _OF_ONE_BYTES - LONGEST_BYTES or left_lines <= 0
             found = found._replace(is_full=found.is_full or is_cut)
             self._left[one.name] = tail.left + used
-            if tail.position:
-                found.positions[one.name] = tail.position
+            found.positions[one.name] = tail.position
         return found
 
     def _settle(self, batch: _Batch, rejected: int = 0) -> None:
@@ -183,8 +184,9 @@ class LogExport:
 
     def _pass_over(self, batch: _Batch, refused: int = 1) -> None:
         """Go on behind a batch."""
+        known = {**self._sent.positions, **batch.positions}
         moved = {
-            "positions": {**self._sent.positions, **batch.positions},
+            "positions": {name: one for name, one in known.items() if one},
             "rejected": self._sent.rejected + refused,
         }
         self._sent = self._sent.model_copy(update=moved)

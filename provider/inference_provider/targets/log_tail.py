@@ -60,7 +60,7 @@ class Tail(NamedTuple):
     left: int
     """Bytes after them."""
     lost: bool
-    """Whether what the last position was in is gone: unread lines may have been."""
+    """Whether what the last position was in is gone, and there is more: lines may be missing."""
 
 
 class _Part(NamedTuple):
@@ -95,7 +95,7 @@ def new_lines(
     with ExitStack() as opened:
         parts = _opened(paths, opened)
         place = next((i for i, one in enumerate(parts) if known and one.has(known)), None)
-        lost = known is not None and place is None
+        lost = known is not None and place is None and bool(parts)
         offset = known.offset if known and place is not None else 0
         found = _read(parts[place or 0 :], offset, most_bytes, most_lines)
         return found._replace(lost=lost)

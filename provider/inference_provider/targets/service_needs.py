@@ -28,14 +28,14 @@ class Needs:
     """Whether a split is on its way."""
     metrics: MetricsSettings | None
     """Where what is measured goes; None where it goes nowhere."""
-    logs: LogSettings | None
-    """Where logs go; None where they go nowhere."""
+    logs: str
+    """The URL that logs go to; empty where they go nowhere."""
     alerts: bool
     """Whether endpoints have alerts to watch."""
 
     def __bool__(self) -> bool:
-        goes = self.metrics or self.logs
-        return self.rules or self.moving or self.alerts or goes is not None
+        goes = self.metrics is not None or self.logs != ""
+        return self.rules or self.moving or self.alerts or goes
 
     @property
     def name(self) -> str:
@@ -65,7 +65,7 @@ def needs_of(state: State) -> Needs:
         rules=bool(state.rules()),
         moving=is_any_moving(state),
         metrics=metrics_of(state),
-        logs=logs_of(state),
+        logs=sent_to(state),
         alerts=bool(rules_in(state)),
     )
 
@@ -76,8 +76,14 @@ def metrics_of(state: State) -> MetricsSettings | None:
 
 
 def logs_of(state: State) -> LogSettings | None:
-    """Return where logs go; None where they go nowhere."""
+    """Return what is declared of logs; None for nothing."""
     return _settings(state, "logs", LogSettings)
+
+
+def sent_to(state: State) -> str:
+    """Return the URL that logs go to; empty where they go nowhere."""
+    found = logs_of(state)
+    return (found.otlp_endpoint or "") if found else ""
 
 
 def traces_of(state: State) -> TraceSettings | None:

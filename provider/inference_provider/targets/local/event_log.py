@@ -54,6 +54,11 @@ class EventLog:
             self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             append_line(self._file, json.dumps(event).encode() + b"\n")
 
+    def set_aside(self) -> None:
+        """Begin another file, in place of the one before this."""
+        with self._writing, suppress(FileNotFoundError):
+            self._file.replace(self._before)
+
     def read(self) -> Iterator[dict[str, Any]]:
         """Yield all events, oldest first; what a full disk or a power cut cut off is left out."""
         for path in (self._before, self._file):

@@ -5,6 +5,7 @@ only the standard library.
 """
 
 import bisect
+import math
 import os
 import time
 from contextlib import suppress
@@ -53,6 +54,24 @@ class LogTimes:
 def parts(log: Path) -> tuple[Path, ...]:
     """Return the files of one log, the newest first."""
     return (log, *(log.with_name(f"{log.name}.{i}") for i in range(1, BACKUPS + 1)))
+
+
+def begun_s(log: Path) -> float:
+    """Return when a log's first line had been written, s since 1970; infinite if it has none."""
+    try:
+        stat = log.stat()
+    except FileNotFoundError:
+        return math.inf
+    if not stat.st_size:
+        return math.inf
+    with suppress(OSError, ValueError, IndexError), _beside(log).open() as file:
+        return float(file.readline().split()[0])
+    return stat.st_mtime
+
+
+def drop_times(part: Path) -> None:
+    """Forget when the lines of a file were written that is gone."""
+    _beside(part).unlink(missing_ok=True)
 
 
 def _beside(log: Path) -> Path:

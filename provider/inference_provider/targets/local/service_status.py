@@ -4,7 +4,6 @@ from contextlib import suppress
 from typing import Any
 
 from inference_provider.router.table import Backend
-from inference_provider.spec.logs import LogSettings
 from inference_provider.targets.listening import bind_fault
 from inference_provider.targets.local.addresses import listens
 from inference_provider.targets.local.folders import Folders
@@ -59,11 +58,11 @@ def _said_of_page(process: ProcessState, port: int) -> str:
     return f"no metrics are served: port {port} is taken by another process; {remedy}"
 
 
-def _said_of_logs(folders: Folders, settings: LogSettings) -> str:
+def _said_of_logs(folders: Folders, url: str) -> str:
     sent = SentLogs()
     with suppress(OSError):
         sent = read_sent(folders.sent_logs.read_bytes())
-    return described(settings.otlp_endpoint, sent)
+    return described(url, sent)
 
 
 def alert_states(folders: Folders) -> States:

@@ -1,15 +1,16 @@
 """supervisord's events of one workspace -> how often each program ended, and its event log.
 
-It bounds the access log too, and has instances and a workspace service that hang ended
-(`prober.py`, `service_ward.py`). Run by supervisord as
-its event listener, `python -I -S watch.py ENDS ACCESS_LOG BYTES WORKSPACE_FOLDER VERSION`, so it
-starts and ends with it; the version is there for who looks whether it is still this release's.
+It bounds the access log too, ends logs that are too old (`log_age.py`), and has instances and a
+workspace service that hang ended (`prober.py`, `service_ward.py`). Run by supervisord as its event
+listener, `python -I -S watch.py ENDS ACCESS_LOG BYTES WORKSPACE_FOLDER VERSION`, so it starts and
+ends with it; the version is there for who looks whether it is still this release's.
 Imports only the standard library, and modules of ours that do the same, to start in milliseconds.
 `workspace/endings.py` decides which program keeps dying.
 """
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -153,11 +154,17 @@ def given(arguments: Sequence[str]) -> tuple[Path, Path, int, Path]:
     )
 
 
+def _reopen_logs(supervisord: int) -> None:
+    if os.getppid() == supervisord:  # else it has ended, and this process is about to
+        os.kill(supervisord, signal.SIGUSR2)
+
+
 def main() -> None:
     # `-I -S` finds no package; last, so that none of site-packages hides one of the library
     sys.path.append(str(Path(__file__).parents[3]))
     from inference_provider.targets.envoy.log_bound import bound_log  # noqa: PLC0415
     from inference_provider.targets.local.event_log import EventLog, log_of  # noqa: PLC0415
+    from inference_provider.targets.local.log_age import LogAge  # noqa: PLC0415
     from inference_provider.targets.local.log_times import LogTimes  # noqa: PLC0415
     from inference_provider.targets.local.prober import Prober  # noqa: PLC0415
     from inference_provider.targets.local.service_ward import ServiceWard  # noqa: PLC0415
@@ -167,7 +174,8 @@ def main() -> None:
     prober = Prober(folder, events.write)
     ward = ServiceWard(folder, events.write)
     bound = partial(bound_log, log, limit)
-    ticks = (times.note, ward.look, bound)  # the last may wait for the router
+    age = LogAge(folder, events, log, partial(_reopen_logs, os.getppid()))
+    ticks = (times.note, ward.look, age.look, bound)  # the last may wait for the router
     watch = Watch(ends_file, ticks, events.write, prober.has_ended, prober.took)
     prober.start()
     listen(watch, sys.stdin.buffer, sys.stdout.buffer)
