@@ -72,7 +72,7 @@ class Collector(ThreadingHTTPServer):
                 pass
 
         super().__init__(("127.0.0.1", port), Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def take(self, path: str, body: bytes) -> int:
         """Keep what a request has; return the status of its answer."""

@@ -13,6 +13,7 @@ from inference_provider.spec.logs import LogSettings
 from inference_provider.targets.local.event_log import EventLog, log_of
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.log_sources import log_sources
+from inference_provider.targets.log_tail import Source
 from inference_provider.targets.sent_logs import SentLogs, described, read
 
 CALL = {
@@ -301,6 +302,40 @@ def test_no_line_of_any_log_stops_the_others(lab, collector, line):
     lab.call()
     lab.look()
     assert collector.bodies()[3:] == ["POST /endpoints/iris/score 200"]
+
+
+def test_an_empty_line_is_an_empty_line(lab, collector):
+    lab.prints(b"", b"two")
+    lab.look()
+    assert collector.bodies() == ["", "two"]
+
+
+def test_a_log_that_cannot_be_read_is_told_once_and_holds_up_no_other(lab, collector, capfd):
+    (lab.log.parent / "other.log").mkdir()  # a folder in its place
+    lab.prints(b"one")
+    lab.look(2)
+    assert collector.bodies() == ["one"]
+    assert capfd.readouterr().err.splitlines() == [
+        "logs/iris/blue/other.log is not sent: [Errno 21] Is a directory:"
+        f" '{lab.log.parent / 'other.log'}'"
+    ]
+
+
+def test_a_line_that_nobody_foresaw_comes_as_it_is(tmp_path, collector):
+    log = tmp_path / "a.log"
+    log.write_bytes(b"one\ntwo\n")
+
+    def row(line):
+        return {"Type": "T", "Message": {b"two": "2"}[line.text]}
+
+    export = LogExport(
+        lambda: [Source("a", (log,), row)],
+        lambda: LogSettings(otlp_endpoint=collector.url),
+        tmp_path / "book.json",
+        "lab",
+    )
+    export.look()
+    assert collector.bodies() == ["one", "2"]
 
 
 def test_a_call_of_an_instance_that_goes_out_comes_as_it_is_written(lab, collector):

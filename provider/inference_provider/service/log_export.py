@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from inference_provider.errors import InferenceError
 from inference_provider.spec.logs import LogSettings
-from inference_provider.targets.log_tail import LONGEST_BYTES, Position, Source, new_lines
+from inference_provider.targets.log_tail import LONGEST_BYTES, Line, Position, Source, new_lines
 from inference_provider.targets.private_file import write_private
 from inference_provider.targets.sent_logs import SentLogs, read
 from inference_provider.workspace.log_rows import TYPE, Row
@@ -113,13 +113,14 @@ class LogExport:
             return
         if self._collector:
             self._collector.close()
-        self._collector, self._url, self._pause_s = None, url, 0.0
+        self._collector, self._url, self._pause_s = None, "", 0.0
         if url:
             from inference_provider.service.otlp_logs import Collector  # noqa: PLC0415 - an extra
 
             self._collector = Collector(url, self._workspace)
         else:
             self._sent = self._sent.model_copy(update={"fault": "", "since": None})
+        self._url = url
 
     def _send(self) -> bool:
         """Send one batch; return whether there is more at once."""
@@ -156,12 +157,17 @@ class LogExport:
                 found = found._replace(is_full=True)
                 break
             known = self._sent.positions.get(one.name)
-            tail = new_lines(one.paths, known, min(left_bytes, _OF_ONE_BYTES), left_lines)
+            try:
+                tail = new_lines(one.paths, known, min(left_bytes, _OF_ONE_BYTES), left_lines)
+            except OSError as fault:  # it is another user's, or its disk fails: the others are sent
+                self._say(one.name, f"{one.name} is not sent: {fault}")
+                continue
+            self._said.pop(one.name, None)
             gone = tail.position is None and self._left.get(one.name, 0) > 0
             if tail.lost or gone:
                 found = found._replace(lost=found.lost + 1)
                 found.records.append(Record(_told_lost(one.name), f"lost {one.name} {time.time()}"))
-            found.records.extend(Record(one.row(line), line.uid) for line in tail.lines)
+            found.records.extend(Record(_row(one, line), line.uid) for line in tail.lines)
             used = sum(len(line.text) + 1 for line in tail.lines)
             left_bytes, left_lines = left_bytes - used, left_lines - len(tail.lines)
             found.left[one.name] = tail.left
@@ -236,6 +242,14 @@ class LogExport:
         if self._said.get(of) != said:
             print(said, file=sys.stderr, flush=True)  # noqa: T201 - the log of the process
         self._said[of] = said
+
+
+def _row(source: Source, line: Line) -> Row:
+    """Return what a line is; one that nobody foresaw holds up no other."""
+    try:
+        return source.row(line)
+    except Exception:  # noqa: BLE001 - whatever is in it
+        return {TYPE: source.name, "Message": line.text.decode(errors="replace")}
 
 
 def _told_lost(name: str) -> Row:

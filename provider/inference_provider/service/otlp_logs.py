@@ -26,7 +26,13 @@ _ANSWER_BYTES = 64 * 1024
 _OF_CONTENT = (400, 413)
 """Statuses of a collector that does not want what it was sent, or not so much."""
 _BODY, _TIME = "Message", "TimeGenerated"
-_WARNINGS = ("BackOff", "ContainerCrash", "LivenessProbeFailed", "ReadinessProbeFailed")
+_WARNINGS = (
+    "BackOff",
+    "ContainerCrash",
+    "LinesLost",
+    "LivenessProbeFailed",
+    "ReadinessProbeFailed",
+)
 
 
 class Verdict(Enum):
@@ -122,7 +128,7 @@ def _record(one: Record, now_ns: int) -> LogRecord:
         if number
         else "",
         trace_id=_trace(row.get(TRACE)),
-        body=_value(row.get(_BODY) or _called(row)),
+        body=_value(row[_BODY] if _BODY in row else _called(row)),
         attributes=_attributes({**given, "log.record.uid": one.uid}),
     )
 

@@ -59,7 +59,7 @@ class Heart:
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         beside = self._file.with_name(f".{self._file.name}")
         with suppress(OSError):
-            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._file.parent.mkdir(exist_ok=True, mode=0o700)  # a workspace that is gone stays so
             opened = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(opened, "w") as file:
                 json.dump(Beat(os.getpid(), now_s, now)._asdict(), file)
