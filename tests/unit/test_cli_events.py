@@ -62,5 +62,6 @@ def test_what_is_older_is_left_out_and_none_is_said(told):
     assert (refused.exit_code, refused.stderr) == (
         1,
         "error: the command line has 1 fault:\n"
-        "  --since: expected a number and a unit; write 30m, 24h or 7d\n",
+        "  --since: expected a number from 1 to 999999 and a unit: s, m, h or d;"
+        " write 30m, 24h or 7d\n",
     )

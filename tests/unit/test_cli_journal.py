@@ -78,11 +78,18 @@ def test_what_is_older_than_asked_is_left_out(served):
     assert "stop" not in served("journal", "--since", "170m").stdout
 
 
-@pytest.mark.parametrize("since", ["yesterday", "0h", "1 h", "5", "-1h", "1w"])
+@pytest.mark.parametrize("since", ["yesterday", "0h", "1 h", "5", "-1h", "1w", "1000000d"])
 def test_a_span_that_is_none_is_refused_with_how_to_write_it(served, since):
     result = served("journal", f"--since={since}")
     assert result.exit_code == 1
-    assert "--since: expected a number and a unit; write 30m, 24h or 7d" in result.stderr
+    assert (
+        "--since: expected a number from 1 to 999999 and a unit: s, m, h or d; write 30m, 24h or 7d"
+        in result.stderr
+    )
+
+
+def test_a_span_that_begins_before_all_years_leaves_nothing_out(served):
+    assert served("journal", "--since", "999999d").stdout == served("journal").stdout != ""
 
 
 def test_a_workspace_that_is_not_there_is_said_to_be(cli):

@@ -97,7 +97,11 @@ def test_a_target_is_asked_for_what_it_can_choose_itself(told):
     ("args", "sentence"),
     [
         (("--grep", "("), "--grep: '(' is no pattern: missing ), unterminated subpattern"),
-        (("--since", "soon"), "--since: expected a number and a unit; write 30m, 24h or 7d"),
+        (
+            ("--since", "soon"),
+            "--since: expected a number from 1 to 999999 and a unit: s, m, h or d;"
+            " write 30m, 24h or 7d",
+        ),
         (("--table", "events", "-f"), "--follow: a table of events is not followed; leave it out"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 
@@ -12,7 +13,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def beginning(since: str) -> datetime | None:
-    """Return the time that is so long ago; None for an empty text.
+    """Return the time that is so long ago; None for an empty text, and before the year 1.
 
     Raises:
         SpecError: It is no span of time.
@@ -21,9 +22,13 @@ def beginning(since: str) -> datetime | None:
         return None
     found = _SPAN.fullmatch(since)
     if found is None:
-        fault = Fault("--since", "expected a number and a unit", "write 30m, 24h or 7d")
+        reason = "expected a number from 1 to 999999 and a unit: s, m, h or d"
+        fault = Fault("--since", reason, "write 30m, 24h or 7d")
         raise SpecError((fault,), "the command line")
-    return datetime.now(UTC) - timedelta(**{_UNITS[found[2]]: int(found[1])})
+    span = timedelta(**{_UNITS[found[2]]: int(found[1])})
+    with suppress(OverflowError):
+        return datetime.now(UTC) - span
+    return None  # before there were years: since ever
 
 
 class Timed(Protocol):
