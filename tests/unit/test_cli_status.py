@@ -42,7 +42,7 @@ def test_status_needs_a_workspace_when_there_are_two_and_no_file(cli):
     cli.file.unlink()
     result = cli("status")
     assert result.exit_code == 1
-    assert "which of default, second?; pass --workspace NAME" in result.stderr
+    assert "there are several: default, second; pass --workspace NAME" in result.stderr
     assert "Endpoint 'second/iris'" in cli("status", "-w", "second").stdout
 
 

@@ -227,7 +227,9 @@ def _managing(session: Session, grants: Grants, who: Principal) -> Iterator[str]
 def _one_workspace(session: Session, workspace: str | None) -> str:
     names = choose_workspaces(session, None, workspace)
     if len(names) > 1:
-        raise _wrong("--workspace", f"which of {', '.join(names)}?", "pass --workspace NAME")
+        raise _wrong(
+            "--workspace", f"there are several: {', '.join(names)}", "pass --workspace NAME"
+        )
     return find(session, Kind.WORKSPACE, names[0], names[0]).id.workspace
 
 

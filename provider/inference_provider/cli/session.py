@@ -161,5 +161,5 @@ def choose_workspaces(
     if not there:
         remedy = "create one with `inferctl up FILE`"
         raise TargetError("find", "a workspace", "there is none yet", remedy)
-    fault = Fault("--workspace", f"which of {', '.join(there)}?", "pass --workspace NAME")
+    fault = Fault("--workspace", f"there are several: {', '.join(there)}", "pass --workspace NAME")
     raise SpecError((fault,), "the command line")
