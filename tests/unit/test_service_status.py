@@ -5,17 +5,26 @@ import os
 import signal
 import socket
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from tests.ports import own_port
 
+from inference_provider.alerts import Standing
+from inference_provider.observed import Actor, Kind, Record, ResourceId
+from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.heartbeat import Beat, Heart, beat_file, last_beat
+from inference_provider.targets.local.records import FileRecords
 from inference_provider.targets.local.service_process import SERVICE
-from inference_provider.targets.local.service_status import said_of_service
+from inference_provider.targets.local.service_status import alert_notes, said_of_service
 from inference_provider.targets.local.service_ward import ServiceWard
 from inference_provider.targets.local.supervisor import ProcessState
+from inference_provider.targets.private_file import write_private
+from inference_provider.targets.service_needs import needs_of
+from inference_provider.workspace.alert_states import AlertState, written
+from inference_provider.workspace.state import State
 
 
 def said(folder: Path = Path("/nowhere"), **metrics: Any) -> Any:
@@ -132,3 +141,29 @@ def test_a_heart_writes_each_five_seconds_who_it_is(tmp_path):
     assert last_beat(file) is None
     full = Heart(tmp_path / "service" / "heartbeat.json" / "no" / "folder")
     full.beat()
+
+
+def test_alerts_that_nobody_watches_are_told(tmp_path):
+    folders = Folders(tmp_path, "lab")
+    state = State(FileRecords(folders))
+    iris = ResourceId(kind=Kind.ENDPOINT, workspace="lab", name="iris")
+    fields = {"name": "iris", "alerts": {"errors": {"metric": "ErrorRate", "threshold": 5}}}
+    now = datetime(2026, 11, 27, tzinfo=UTC)
+    actor = Actor(user="ann")
+    state.put_record(Record(id=iris, owner="demo", properties=fields, actor=actor, time=now))
+    supervisor: Any = SimpleNamespace(processes=dict)
+    assert needs_of(state)
+    assert said_of_service(supervisor, folders, state) == {
+        "missing": "the workspace service does not run: nobody watches alerts; its log is "
+        f"{folders.log_path(SERVICE, SERVICE)}"
+    }
+
+
+def test_alerts_that_have_fired_are_told_by_endpoint(tmp_path):
+    folders = Folders(tmp_path, "lab")
+    standing = Standing(condition="Fired", since=datetime(2026, 11, 27, tzinfo=UTC), why="so")
+    states = {"iris": {"errors": AlertState(standing=standing)}, "rose": {"errors": AlertState()}}
+    write_private(folders.alerts, written(states))
+    assert alert_notes(folders) == {"iris": ("alert 'errors' fired at 2026-11-27T00:00:00Z: so",)}
+    folders.alerts.write_text("{")
+    assert alert_notes(folders) == {}

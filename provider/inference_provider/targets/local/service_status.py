@@ -37,7 +37,7 @@ def said_of_service(supervisor: Supervisor, folders: Folders, state: State) -> d
     sent += [_said_of_logs(folders, needs.logs)] if needs.logs else []
     said = needs.running(sent)
     known = {"beside": said, "unkept": _unkept(folders) if needs.rules else {}}
-    return {**known, "alerts": _alerts(folders) if needs.alerts else {}}
+    return {**known, "alerts": alert_notes(folders) if needs.alerts else {}}
 
 
 def _hangs(process: ProcessState, folders: Folders) -> str:
@@ -72,7 +72,7 @@ def alert_states(folders: Folders) -> States:
     return {}
 
 
-def _alerts(folders: Folders) -> dict[str, tuple[str, ...]]:
+def alert_notes(folders: Folders) -> dict[str, tuple[str, ...]]:
     """Return what a person should know of the alerts of endpoints."""
     return {
         endpoint: notes
