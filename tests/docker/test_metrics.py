@@ -53,7 +53,12 @@ def test_the_metrics_of_a_workspace_follow_its_load_with_no_service_of_it(stack,
 def test_a_prometheus_finds_the_metrics_of_a_workspace_on_the_loopback_of_its_host(stack, host):
     port, own = own_port(), names.autoscaler(stack.workspace)
     [space] = stack.document["workspaces"]
-    space |= {"engine_socket": SOCKET, "metrics": {"port": port}}
+    space |= {"engine_socket": "/run/nowhere.sock", "metrics": {"port": port}}
+    code, said = stack.said("up", "-y")
+    assert code == 1
+    assert "bind source path does not exist: /run/nowhere.sock; set the workspace's engine" in said
+    assert host.containers({"label": f"{names.WORKSPACE}={stack.workspace}"}) == []
+    space["engine_socket"] = SOCKET
 
     def page() -> str:
         with suppress(httpx.TransportError):

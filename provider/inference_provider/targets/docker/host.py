@@ -35,7 +35,12 @@ _FULL = {
     "address pool": "remove unused networks, or give the Engine more `default-address-pools`",
 }
 """What the Engine says when the host has no more of something, and what to do."""
-_REFUSED = {"error setting rlimit": "lower resources.ulimits: the Engine itself has no more"}
+_REFUSED = {
+    "error setting rlimit": "lower resources.ulimits: the Engine itself has no more",
+    "bind source path does not exist": (
+        "set the workspace's engine_socket to where its Engine's socket is on the host"
+    ),
+}
 """What the Engine says of what it may not give, and what to do."""
 _NOT_THERE = ("is not running", "is paused", "is restarting", "No such container", "No such exec")
 """What the Engine says of a container, or a command in it, that cannot be asked now."""

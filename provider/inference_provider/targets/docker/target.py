@@ -147,8 +147,15 @@ class DockerPlatform:
         """Yield what a workspace's autoscaler has written down, oldest first."""
         return self._open(workspace).router.autoscaler.decisions()
 
-    def first_up(self, desired: DesiredResource, tell: Tell) -> AbstractContextManager[bool]:
-        return first_up(Named(self, desired, tell))
+    @contextmanager
+    def first_up(self, desired: DesiredResource, tell: Tell) -> Iterator[bool]:
+        router = self._open(desired.id.workspace).router
+        with first_up(Named(self, desired, tell)) as is_first:
+            if is_first:
+                with router.given(desired.spec.engine_socket, tell):
+                    yield True
+            else:
+                yield False
 
     def start(self, workspace: str, spec: WorkspaceSpec, tell: Tell) -> None:
         """Start what a workspace is before it is recorded."""
