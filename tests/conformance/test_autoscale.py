@@ -147,6 +147,29 @@ def test_an_apply_keeps_a_count_that_only_a_schedule_of_the_rule_allows(ruled):
     assert len(ruled.instances()) == 4
 
 
+def test_a_rule_that_leaves_no_instance_is_left_so_until_a_new_generation_has_to_start(ruled):
+    if ruled.ports.compute.replaces_instances:
+        pytest.skip("its own autoscaler leaves none")
+    rule = ruled.rule(min_instances=0, max_instances=3)
+    ruled.apply(rule)
+    ruled.scale(0)
+    wait_until(lambda: not ruled.instances())
+    assert changes(ruled, beside(ruled.blue()), rule) == []
+    assert ruled.target.observe_one(ruled.blue().id).status == "no instance, until a request comes"
+    ruled.apply(ruled.blue(tags={"a": "b"}))
+    assert not ruled.instances()
+    ruled.apply(ruled.blue(environment_variables={"A": "1"}))
+    assert len(ruled.instances()) == 1
+    ruled.scale(0)
+    ruled.scale(2)
+    assert len(ruled.instances()) == 2
+    ruled.scale(0)
+    wait_until(lambda: not ruled.instances())
+    ruled.apply(ruled.rule(min_instances=1, max_instances=3))
+    assert len(ruled.instances()) == 1
+    assert ruled.ask() == 200
+
+
 def test_instances_that_a_rule_starts_or_ends_now_are_neither_plan_nor_drift(ruled):
     if ruled.ports.compute.replaces_instances:
         pytest.skip("this target measures for itself")

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from inference_provider.observed import Kind, ResourceId
+from inference_provider.router.holding import SOCKET
 from inference_provider.router.render import RDS, version_of
 from inference_provider.targets.local.room_process import WAITING
 from inference_provider.targets.local.service_process import SERVICE
@@ -114,14 +115,19 @@ def test_who_waits_in_a_process_that_is_killed_is_told_to_come_again_and_others_
     assert statuses(callers.ask(5)) == {200: 5}
 
 
-def test_status_and_drift_tell_when_nothing_can_wait_and_up_mends_it(asleep: Lab):
-    asleep.supervisor.remove(WAITING)
+@pytest.mark.parametrize("lost", ["the process", "its socket"])
+def test_status_and_drift_tell_when_nothing_can_wait_and_up_mends_it(asleep: Lab, lost: str):
+    if lost == "the process":
+        asleep.supervisor.remove(WAITING)
+    else:
+        (asleep.state / "workspaces" / "lab" / "router" / SOCKET).unlink()
     said = " ".join(asleep.said("status")[1].split())
     assert "no request can wait for an instance: the process for that does not run" in said
     assert list(drifted(asleep)) == ["Workspace 'lab'"]
     asleep.up()
     until(lambda: pid_of(asleep, WAITING) != 0, 30)
     assert drifted(asleep) == {}
+    assert asleep.score().status_code == 200
 
 
 def test_who_looks_in_the_middle_of_a_publication_ends_nothing_that_it_may_need(asleep: Lab):

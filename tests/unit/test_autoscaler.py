@@ -187,6 +187,21 @@ def test_who_changes_the_deployment_is_not_waited_for_and_the_change_comes_later
     assert told == ["somebody else is changing the deployment"]
 
 
+def test_the_first_instance_for_who_waits_is_asked_for_again_at_the_next_look(tmp_path):
+    case = Case(tmp_path, min_instances=0)
+    assert case.look(0, seconds=20) == 0
+    with case.lab.ports.records.lock(deployment_lock("iris/blue")):
+        assert case.look(1) == 0
+    assert case.look(1, seconds=2) == 1
+    assert case.look(0, seconds=20) == 0
+    case.lab.ports.compute.fails = lambda _unit: "told to fail"
+    assert case.look(1, seconds=60) == 0
+    failed = [line["failed"] for line in case.lines() if "failed" in line]
+    assert failed[0] == "somebody else is changing the deployment"
+    assert len(failed) == 5  # after 5, 10 and 20 s again: callers who wait make it no faster
+    assert "told to fail" in case.faults()["iris/blue"]
+
+
 def test_instances_that_do_not_start_are_tried_again_ever_later_and_what_serves_stays(case):
     fails = {"told": True}
     case.lab.ports.compute.fails = lambda _unit: "told to fail" if fails["told"] else ""

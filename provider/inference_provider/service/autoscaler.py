@@ -193,10 +193,8 @@ class Autoscaler:
         return sum(known.change is not None for known in self._known.values())
 
     def _begin(self, known: _Known, one: Ruled, decided: Decision, at_s: float) -> None:
-        known.memory, known.change = (
-            decided.memory,
-            _Change(at_s, decided.count, wakes=not one.count),
-        )
+        known.memory = decided.memory
+        known.change = _Change(at_s, decided.count, wakes=not one.count)
         known.thread = self._threads.submit(self._make, one.id, known.change)
 
     def _make(self, deployment: ResourceId, change: _Change) -> None:

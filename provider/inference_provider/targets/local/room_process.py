@@ -11,10 +11,12 @@ from pathlib import Path
 import inference_provider
 from inference_provider.errors import NotReady
 from inference_provider.router.holding import SOCKET
+from inference_provider.router.table import Backend
 from inference_provider.targets.envoy import room
 from inference_provider.targets.envoy.connections import refuses
+from inference_provider.targets.local.addresses import listens
 from inference_provider.targets.local.folders import Folders
-from inference_provider.targets.local.supervisor import Supervisor
+from inference_provider.targets.local.supervisor import ProcessState, Supervisor
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
 from inference_provider.targets.local.supervisor_text import Program
 
@@ -22,6 +24,7 @@ WAITING = "waiting"
 """The program's name; an instance's cannot be the same, since it contains dots."""
 _MODULE = "inference_provider.targets.envoy.room_server"
 """By its name: who publishes needs no event loop."""
+_SOCKETS = SOCKET, room.SOCKET
 _START_S = 20.0
 
 
@@ -33,7 +36,7 @@ def ensure_room(supervisor: Supervisor, folders: Folders) -> None:
     """
     begin_room(supervisor, folders, needed=True)
     until_s = time.monotonic() + _START_S
-    while any(refuses(str(folders.router_folder / name)) for name in (SOCKET, room.SOCKET)):
+    while any(refuses(str(folders.router_folder / name)) for name in _SOCKETS):
         if time.monotonic() > until_s:
             log = folders.log_path(WAITING, WAITING)
             limit = f"it does not answer within {_START_S:.0f} s"
@@ -48,7 +51,7 @@ def begin_room(supervisor: Supervisor, folders: Folders, *, needed: bool) -> Non
         return  # most workspaces: nothing is asked
     try:
         process = supervisor.process(WAITING)
-        if needed and not (process and process.runs):
+        if needed and not _answers(process, folders):
             supervisor.remove(WAITING)  # also one that outlived its supervisord
             supervisor.add(_program(folders))
         elif process and not needed:
@@ -59,12 +62,20 @@ def begin_room(supervisor: Supervisor, folders: Folders, *, needed: bool) -> Non
 
 def room_fault(supervisor: Supervisor, folders: Folders, *, needed: bool) -> str:
     """Say that it does not run; empty when it does, or need not."""
-    process = supervisor.processes().get(WAITING) if needed else None
-    if not needed or (process and process.runs):
+    if not needed or _answers(supervisor.processes().get(WAITING), folders):
         return ""
     log = folders.log_path(WAITING, WAITING)
     lost = "no request can wait for an instance"
-    return f"{lost}: the process for that does not run; its log is {log}"
+    return f"{lost}: the process for that does not run, or has lost its socket; its log is {log}"
+
+
+def _answers(process: ProcessState | None, folders: Folders) -> bool:
+    """Whether it runs, and its sockets lead to it, or will: somebody may have removed them."""
+    if process is None or not process.runs:
+        return False
+    sockets = [str(folders.router_folder / name) for name in _SOCKETS]
+    lost = (Backend(host="", port=0, socket=one) for one in sockets if refuses(one))
+    return not any(listens(process.pid, one) for one in lost)
 
 
 def _program(folders: Folders) -> Program:
