@@ -26,7 +26,7 @@ from inference_provider.observed import Kind, ResourceId
 from inference_provider.router import RouterTable
 from inference_provider.router.envoy import runtime_layer
 from inference_provider.router.render import render_static
-from inference_provider.router.table import Limits, ProviderCheck, Scorers, TokenCheck
+from inference_provider.router.table import Limits, ProviderCheck, Scorers, TokenCheck, Traces
 from inference_provider.spec.tls import TlsSettings
 from inference_provider.workspace.certificates import kept_for
 from inference_provider.workspace.signing import SigningKeys
@@ -189,6 +189,14 @@ def _with_tls(table: RouterTable) -> tuple[RouterTable, str]:
     return table.model_copy(update={"tls": made.tls}), KEY
 
 
+def _with_traces(table: RouterTable) -> tuple[RouterTable, str]:
+    """Return the table with spans that go to the model, which answers whatever comes."""
+    model = table.endpoints[0].deployments[0].backends[0]
+    url = f"http://{model.host}:{model.port}"
+    traces = Traces(url=url, sample_percent=100, workspace="bench")
+    return table.model_copy(update={"traces": traces}), KEY
+
+
 def _with(**values: Any) -> Given:
     """Return what gives all endpoints these values."""
 
@@ -239,4 +247,5 @@ _MORE: Mapping[str, tuple[Given, Change]] = {
     ),
     "with source ranges": (_with(sources=("127.0.0.0/8", "::1/128")), _as_it_is),
     "with TLS": (_with_tls, _as_it_is),
+    "with a span of each request": (_with_traces, _as_it_is),
 }

@@ -67,7 +67,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
             out.
         metrics: Where what is measured of its endpoints and deployments goes.
         service: Where the workspace service gives tokens to callers; nowhere when left out.
-        logs: Where its logs go: calls, events of instances, and what these print.
+        logs: Where its logs go, and how long they stay: calls, events, what instances print.
         traces: Where its router sends a span of each request.
         cluster: What only a cluster has: storage of content, service and replicas of the router.
         instance_types: What an `instance_type` of a deployment means, by name; common sizes of

@@ -128,8 +128,8 @@ class WorkspaceSpec(SpecModel):
     """Where the workspace service gives tokens to callers that its roles let have them:
     `{port: 18443}`; nowhere when left out."""
     logs: Annotated[LogSettings | None, CAPACITY] = None
-    """Where logs go: `{otlp_endpoint: "http://127.0.0.1:4318"}`. `inferctl logs` needs none
-    of it."""
+    """Where logs go, and for how long they stay: `{otlp_endpoint: "http://127.0.0.1:4318",
+    retention_days: 30}`. `inferctl logs` needs none of it."""
     traces: Annotated[TraceSettings | None, CAPACITY] = None
     """Where the router sends spans: `{otlp_endpoint: "http://127.0.0.1:4318"}`. Without it a
     caller's `traceparent` is passed on as it came. A change of it cuts requests that take longer
