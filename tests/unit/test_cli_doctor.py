@@ -50,3 +50,9 @@ def test_doctor_refuses_a_name_that_no_file_system_takes(cli, monkeypatch):
     result = cli("doctor")
     assert result.exit_code == 1
     assert "FAIL state folder: the state folder's path is too long" in result.stdout
+
+
+def test_doctor_refuses_a_file_that_is_not_there_and_checks_nothing(cli):
+    result = cli("doctor", "cluster.yaml")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "cluster.yaml: no such file; pass " in result.stderr

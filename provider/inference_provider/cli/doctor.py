@@ -65,6 +65,8 @@ def _of_cluster(session: Session, file: Path | None) -> list[Check]:
     """Return what is found of the cluster that a stack is for; empty for any other target."""
     if file is None and not DEFAULT_FILE.is_file():
         return []
+    if file is not None and not file.is_file():
+        session.read_name(file)  # raises: this machine is not what was asked about
     with suppress(SpecError):  # what is wrong in a file says nothing of this machine
         session.read_name(file or DEFAULT_FILE)
     if kind_of(session.place) != "kubernetes":
