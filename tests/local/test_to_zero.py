@@ -66,7 +66,7 @@ def statuses(answers: list[Future]) -> Counter:
 
 
 def waiting(lab: Lab) -> int:
-    said = lab.target.local.router("lab").held.room.ask()
+    said = lab.target.local.router("lab").beside.held.room.ask()
     return said.waiting.get("iris/blue", 0) if said else 0
 
 
@@ -110,7 +110,7 @@ def test_who_waits_in_a_process_that_is_killed_is_told_to_come_again_and_others_
     assert statuses(lost) == {503: 5}
     assert {answer.result().headers["retry-after"] for answer in lost} == {"1"}
     until(lambda: pid_of(asleep, WAITING) not in (0, before), 30)
-    until(lambda: asleep.target.local.router("lab").held.room.ask() is not None, 30)
+    until(lambda: asleep.target.local.router("lab").beside.held.room.ask() is not None, 30)
     os.kill(pid_of(asleep, SERVICE), signal.SIGCONT)
     assert statuses(callers.ask(5)) == {200: 5}
 

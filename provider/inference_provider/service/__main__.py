@@ -125,7 +125,7 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
     logs = LogExport(lambda: log_sources(folders), router.logs, folders.sent_logs, workspace)
     counts, mover = target.local.counts(workspace), current_actor("rollout")
     canaries = Canaries(target, workspace, counts, actor=mover)
-    waking = Waking(router.held.room.ask, lambda: target.publish(workspace))
+    waking = Waking(router.beside.held.room.ask, lambda: target.publish(workspace))
     alerting = _alerts_on_this_machine(target, workspace)
 
     def begin() -> None:

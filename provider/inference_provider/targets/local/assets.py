@@ -31,7 +31,7 @@ from inference_provider.targets.kept_content import (
 )
 from inference_provider.targets.local import content
 from inference_provider.targets.local.folders import Folders
-from inference_provider.targets.local.locks import file_lock
+from inference_provider.targets.local.locks import workspace_lock
 from inference_provider.targets.private_file import no_space, write_private
 from inference_provider.workspace.corrupt import corrupt
 
@@ -201,8 +201,7 @@ class Assets:
             content.clear(aside)
 
     def _lock(self) -> AbstractContextManager[None]:
-        path = self._folders.folder / "locks" / "content.lock"
-        return file_lock(path, f"workspace '{self._folders.workspace}'")
+        return workspace_lock(self._folders, "content")
 
 
 def _changed(place: Path, content_hash: str) -> str:

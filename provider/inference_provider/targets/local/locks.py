@@ -5,13 +5,14 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from inference_provider.errors import Busy, OutOfCapacity
 from inference_provider.observed import Actor
+from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.private_file import no_space, write_private
 
 LOCK_WAIT_S = 120.0
@@ -48,6 +49,14 @@ def file_lock(path: Path, what: str, wait_s: float | None = None) -> Iterator[No
         yield
     finally:
         os.close(lock)
+
+
+def workspace_lock(
+    folders: Folders, name: str, wait_s: float | None = None
+) -> AbstractContextManager[None]:
+    """Return what keeps other processes out of one thing of a workspace; see `file_lock`."""
+    path = folders.folder / "locks" / f"{name}.lock"
+    return file_lock(path, f"workspace '{folders.workspace}'", wait_s)
 
 
 def _taken(path: Path, wait_s: float) -> int | None:

@@ -17,7 +17,7 @@ import psutil
 from inference_provider.observed import Actor, JournalEntry
 from inference_provider.targets.documents import journal_of
 from inference_provider.targets.local.folders import Folders
-from inference_provider.targets.local.locks import file_lock, held
+from inference_provider.targets.local.locks import held, workspace_lock
 from inference_provider.targets.private_file import no_space, write_private
 from inference_provider.workspace.undo import UndoLog
 
@@ -165,8 +165,7 @@ class FileRecords:
     # -- locks ---------------------------------------------------------------------------------
 
     def lock(self, name: str, wait_s: float | None = None) -> AbstractContextManager[None]:
-        path = self._folder / "locks" / f"{name}.lock"
-        return file_lock(path, f"workspace '{self.workspace}'", wait_s)
+        return workspace_lock(self._folders, name, wait_s)
 
     def hold(self, actor: Actor) -> AbstractContextManager[None]:
         return held(self._folders.root / "holders", self.workspace, actor)

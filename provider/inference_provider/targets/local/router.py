@@ -30,7 +30,6 @@ from inference_provider.targets.envoy.authorities import ca_file
 from inference_provider.targets.envoy.connections import refuses
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.drain import drain
-from inference_provider.targets.envoy.held import Held, may_wait
 from inference_provider.targets.envoy.log_bound import ACCESS_LOG_BYTES
 from inference_provider.targets.envoy.serving import Serving
 from inference_provider.targets.listening import (
@@ -46,13 +45,13 @@ from inference_provider.targets.local.addresses import (
     listens,
     metrics_port,
 )
+from inference_provider.targets.local.beside import Beside
 from inference_provider.targets.local.closed import Closed
 from inference_provider.targets.local.compute import UNSUPERVISED
 from inference_provider.targets.local.ends import read_endings
 from inference_provider.targets.local.folders import Folders
-from inference_provider.targets.local.key_process import begin_keys, ensure_keys, uris_of
 from inference_provider.targets.local.leftovers import end_processes
-from inference_provider.targets.local.locks import file_lock
+from inference_provider.targets.local.locks import workspace_lock
 from inference_provider.targets.local.logs import last_lines
 from inference_provider.targets.local.machine import (
     MORE_FILES,
@@ -61,9 +60,6 @@ from inference_provider.targets.local.machine import (
     open_files_fault,
     path_fault,
 )
-from inference_provider.targets.local.room_process import begin_room, ensure_room, room_fault
-from inference_provider.targets.local.service_process import SERVICE, settle_service
-from inference_provider.targets.local.service_status import said_of_service
 from inference_provider.targets.local.supervisor import (
     FILES_GONE,
     ORPHAN_STOP_WAIT_S,
@@ -72,14 +68,7 @@ from inference_provider.targets.local.supervisor import (
 )
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
 from inference_provider.targets.local.supervisor_text import Program
-from inference_provider.targets.local.trace_status import said_of_traces
-from inference_provider.targets.local.web_process import (
-    is_settled,
-    said_of_web,
-    settle_web,
-    wait_for_web,
-)
-from inference_provider.targets.service_needs import logs_of, metrics_of, needs_of, traces_of
+from inference_provider.targets.service_needs import logs_of, metrics_of, traces_of
 from inference_provider.workspace.endings import Endings
 from inference_provider.workspace.logged import CallQuery
 from inference_provider.workspace.state import State
@@ -106,7 +95,7 @@ class LocalRouter:
         self.supervisor = Supervisor(folders.supervisor_folder, listener=_listener(folders))
         self.envoy = Delivery(folders.router_folder)
         self.serving = Serving(self.envoy, self._listens, self.runs)
-        self.held = Held(folders.router_folder, self.envoy)
+        self.beside = Beside(self.supervisor, folders, state, self.envoy)
 
     @property
     def listen_address(self) -> ListenAddress:
@@ -122,35 +111,14 @@ class LocalRouter:
     # -- what it serves ------------------------------------------------------------------------
 
     def publish(self, endpoints: tuple[EndpointEntry, ...]) -> None:
-        before = uris_of(self._in_force())
-        if not uris_of(endpoints) or uris_of(endpoints) - before:
-            ensure_keys(self.supervisor, self.folders, endpoints)
-        if bool(needs_of(self._state)) != self.supervisor.has(SERVICE):
-            self.settle_service()
-        if not is_settled(self.supervisor, self.folders, self._state) and self.settle_web():
-            wait_for_web(self.supervisor, self._state)
-        self._publish_held(self.held.settled(endpoints))  # last: who raises has not changed Envoy
-
-    def _publish_held(self, endpoints: tuple[EndpointEntry, ...]) -> None:
-        """Publish endpoints of which some may hold requests, and have those wait somewhere."""
-        if may_wait(endpoints):
-            with self._lock("waiting"):
-                ensure_room(self.supervisor, self.folders)
-        with self.held.told(endpoints):
-            self.serving.publish(endpoints)
-        if not may_wait(endpoints):
-            with self._lock("waiting"):
-                begin_room(self.supervisor, self.folders, needed=False)
+        with self.beside.published(endpoints) as found:  # who raises has not changed Envoy
+            self.serving.publish(found)
 
     def metrics(self) -> MetricsSettings | None:
         return metrics_of(self._state)
 
     def logs(self) -> LogSettings | None:
         return logs_of(self._state)
-
-    def _in_force(self) -> tuple[EndpointEntry, ...]:
-        known = self.envoy.in_force()
-        return known.endpoints if known else ()
 
     def _listens(self) -> RouterTable:
         folder, proxy = str(self.folders.router_folder), self._closed.proxy()
@@ -186,19 +154,13 @@ class LocalRouter:
 
     def status(self) -> RouterStatus:
         process, said = self._process(), self.serving.status()
-        beside = said_of_service(self.supervisor, self.folders, self._state)
         known = {
             "fault": self._fault(process, answers=said.weights is not None) or said.fault,
-            **said_of_web(self.supervisor, self.folders, self._state, beside),
+            **self.beside.said(),
             "runs": process is not None,
             "endings": read_endings(self.supervisor.ends_file).get(ROUTER, Endings()),
             "start_limit_s": int(ROUTER_START_TIMEOUT_S),
         }
-        waits = may_wait(self._in_force())
-        if lost := room_fault(self.supervisor, self.folders, needed=waits):
-            known["missing"] = "; ".join(filter(None, (known.get("missing"), lost)))
-        spans = said_of_traces(traces_of(self._state), self.envoy.admin)
-        known["beside"] = "; ".join(filter(None, (known.get("beside"), spans)))
         return said.model_copy(update=known)
 
     def _process(self) -> ProcessState | None:
@@ -244,7 +206,7 @@ class LocalRouter:
             if not self.supervisor.has_listener():
                 with self._lock("boot"):
                     self.supervisor.ensure_listener()
-            self._mend_others()
+            self.beside.mend()
             return
         with machine_lock():  # nobody else may choose a port until the router listens on its own
             self.bring_up(endpoints)
@@ -272,37 +234,14 @@ class LocalRouter:
                 self.supervisor.start()
             self.supervisor.ensure_listener()
             self._ensure_router(endpoints)
-            self._mend_others()
-
-    def _mend_others(self) -> None:
-        """Have keys fetched, requests wait and rules kept; the status says so where nobody does."""
-        # a publication that is on its way may need one, and ends what nobody needs
-        endpoints = self.envoy.last_published()
-        if uris_of(endpoints):
-            begin_keys(self.supervisor, self.folders, endpoints)
-        if may_wait(endpoints):
-            with self._lock("waiting"):
-                begin_room(self.supervisor, self.folders, needed=True)
-        self.settle_service()
-        self.settle_web()
-
-    def settle_web(self) -> bool:
-        """Have the workspace service listen where it is declared; return whether it starts now."""
-        with self._lock("web"):  # as with the service
-            return settle_web(self.supervisor, self.folders, self._state)
-
-    def settle_service(self) -> None:
-        """Have autoscale rules kept where there are any, by this release."""
-        with self._lock("service"):  # a publication does this too, and an `up` beside it
-            settle_service(self.supervisor, self.folders, needed=bool(needs_of(self._state)))
+            self.beside.mend()
 
     def _write_router_files(self, endpoints: Endpoints) -> None:
         with self._lock("state"):
-            self.serving.write(self.held.settled(endpoints()))
+            self.serving.write(self.beside.held.settled(endpoints()))
 
     def _lock(self, name: str) -> AbstractContextManager[None]:
-        path = self.folders.folder / "locks" / f"{name}.lock"
-        return file_lock(path, f"workspace '{self.folders.workspace}'")
+        return workspace_lock(self.folders, name)
 
     def _ensure_router(self, endpoints: Endpoints) -> None:
         process = self._process()

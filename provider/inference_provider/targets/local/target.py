@@ -101,7 +101,7 @@ class LocalPlatform:
             return usage.look({n: pid for n, pid in pids().items() if n in names})
 
         def waiting() -> Mapping[str, int] | None:
-            said = router.held.room.ask()
+            said = router.beside.held.room.ask()
             return None if said is None else said.waiting
 
         return Samples(router.envoy.admin.stats, used, waiting=waiting)
@@ -193,9 +193,9 @@ class LocalTarget(Engine):
     def renew(self, workspace: str) -> None:
         router = self.local.router(workspace)
         if router.supervisor.has(SERVICE):
-            router.settle_service()
+            router.beside.settle_service()
         if router.supervisor.has(WEB):
-            router.settle_web()
+            router.beside.settle_web()
 
     def meter(self, workspace: str) -> Meter:
         return self.local.meter(workspace, lambda: running(self._workspace(workspace)))
