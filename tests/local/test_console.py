@@ -61,6 +61,8 @@ FAINT = """
 @pytest.fixture
 def console(lab):
     """`inferctl console --write` on a workspace that serves; its process and its first link."""
+    quiet = {"metric": "RequestsPerMinute", "operator": "less_than", "threshold": 1}
+    lab.document["endpoints"][0]["alerts"] = {"nobody-asks": {**quiet, "window_s": 15}}
     lab.up()
     process = lab.inferctl("console", "--write", "--port", "0")
     try:
@@ -187,6 +189,7 @@ def sees_what_is_measured(lab, page, site):
         "Memory",
     ]
     drawn = "getComputedStyle(document.querySelector('figure path')).stroke"
+    page.until("document.querySelector('[aria-label=Alerts]').innerText.includes('nobody-asks')")
     assert page.run(drawn) == "rgb(20, 108, 46)"  # that of success
     assert page.run("window.same")
 
