@@ -7,6 +7,7 @@ import pytest
 
 from inference_provider.errors import OutOfCapacity
 from tests.local.conftest import ACTOR
+from tests.local.server.model import until
 
 pytestmark = pytest.mark.local
 
@@ -57,6 +58,17 @@ def test_down_works_on_a_full_disk_on_which_the_router_cannot_be_told(small):
     assert (code, "error" in text) == (0, False)
     assert small.processes() == []
     assert small.target.workspaces() == ()
+
+
+def test_down_works_on_a_full_disk_where_a_deployment_has_no_instance(small):
+    rule = {"endpoint": "iris", "deployment": "blue", "min_instances": 0, "max_instances": 2}
+    small.document["autoscale_rules"] = [{**rule, "scale_in": {"stabilization_s": 1}}]
+    small.up()
+    until(lambda: not small.instances().get("iris/blue"), 30)
+    fill(small)
+    code, text = small.said("down", "-y")
+    assert (code, "error:" in text) == (0, False), text
+    assert small.processes() == []
 
 
 def test_stop_works_on_a_full_disk_and_start_is_a_sentence_or_works(small):

@@ -98,3 +98,17 @@ def test_a_new_generation_ends_its_own_and_leaves_what_drains_to_who_drains_it(l
 def test_what_somebody_changes_now_is_not_taken_for_left(lab):
     with lab.ports.records.lock(deployment_lock("iris/blue")), pytest.raises(Busy):
         lab.target.scaling("lab", ANN).end_left(lab.blue().id)
+
+
+def test_a_deployment_without_an_instance_can_be_deleted_though_none_starts(lab):
+    rule = lab.rule(min_instances=0, max_instances=3)
+    lab.apply(rule)
+    lab.scale(0)
+    lab.ports.compute.fails = lambda _unit: "told to fail"
+    lab.delete(rule.id)
+    assert lab.target.record(rule.id) is None
+    report = drift(lab.desired, lab.target.observe(["lab"]), "demo").resources
+    assert "Deployment" in [str(one.id.kind) for one in report if one.verdict != "clean"]
+    lab.apply(lab.traffic())
+    lab.delete(lab.blue().id)
+    assert lab.ports.compute.instances() == {}

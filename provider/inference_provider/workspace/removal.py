@@ -124,16 +124,27 @@ class Removal:
     def _rule(self, record: Record) -> None:
         """Delete a rule; its deployment has as many instances again as it declares.
 
-        The rule stays when that fails: nothing else would tell how many there are.
+        The rule stays when that fails: nothing else would tell how many there are. But where there
+        are none, a server that does not start would keep its deployment from being deleted too.
         """
         placeholders = self._state.placeholders(record.id)
+        of = record.id.model_copy(update={"kind": Kind.DEPLOYMENT})
         self._recorded(record)
         try:
-            self._rollout.run_recorded(record.id.model_copy(update={"kind": Kind.DEPLOYMENT}))
-        except BaseException:
+            self._rollout.run_recorded(of)
+        except BaseException as fault:
+            if isinstance(fault, InferenceError) and self._has_none(of):
+                said = str(fault).splitlines()[0]
+                self._progress(of, f"no instance starts, and `up` tries it again: {said}")
+                return
             put_back = partial(self._state.put_record, record, placeholders)
             self._convergence.change(put_back, Publish.NEVER)
             raise
+
+    def _has_none(self, deployment: ResourceId) -> bool:
+        """Whether a rule has left a deployment no instance."""
+        record = self._state.record(deployment)
+        return record is not None and record.admitted == ()
 
 
 def sweep(workspace: Workspace) -> None:

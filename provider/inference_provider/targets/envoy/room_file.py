@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from inference_provider.errors import OutOfCapacity
 from inference_provider.router.table import EndpointEntry
 from inference_provider.targets.private_file import write_private
 
@@ -36,11 +37,18 @@ class RoomFile:
 
         Args:
             endpoints: With what holds requests.
-            also: Deployments, `<endpoint>/<deployment>`, that may still be asked about though none
-                of their requests is to wait any more.
+            also: Deployments, `<endpoint>/<deployment>`, that hold requests already: they may still
+                be asked about though none of theirs is to wait any more.
+
+        Raises:
+            OutOfCapacity: No space is left, and another deployment begins to hold requests.
         """
         before = self._text()
-        write_private(self._path, _text(endpoints, also))
+        try:
+            write_private(self._path, _text(endpoints, also))
+        except OutOfCapacity:  # a deletion is what frees some
+            if _holding(endpoints) - {*also}:
+                raise
         try:
             yield
         except BaseException:
@@ -73,6 +81,11 @@ class RoomFile:
             found = self._path.stat()
             return found.st_ino, found.st_mtime_ns
         return None
+
+
+def _holding(endpoints: tuple[EndpointEntry, ...]) -> set[str]:
+    """Return the deployments, `<endpoint>/<deployment>`, whose requests wait."""
+    return {f"{e.name}/{one.name}" for e in endpoints for one in e.deployments if one.held}
 
 
 def _text(endpoints: tuple[EndpointEntry, ...], also: Collection[str]) -> str:
