@@ -95,3 +95,21 @@ def test_who_looks_for_news_is_told_when_a_request_begins_to_wait(router: Router
         assert router.ask("waits", after=before, wait_s=10)["news"] != before
         until(lambda: router.waiting() == {"chat/blue": 1})
         router.agent.envoy.end()
+
+
+def test_a_container_that_is_started_again_lets_requests_wait_as_before(
+    router: Router, models: dict[str, Model]
+):
+    router.ask("start", chat())
+    router.agent.envoy.end()
+    again = Router(router.folder)
+    assert again.agent.envoy.start_again()
+    again.agent.envoy.wait_ready()
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(again.score)
+            until(lambda: again.waiting() == {"chat/blue": 1})
+            again.ask("publish", chat(models["blue"]))
+            assert answer.result(60) == 200
+    finally:
+        again.agent.envoy.end()
