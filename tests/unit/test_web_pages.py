@@ -90,13 +90,14 @@ def test_who_is_not_signed_in_is_led_to_the_door_and_sees_nothing():
 def test_a_token_signs_in_as_long_as_it_is_valid_and_the_journal_says_who():
     desk = Desk(READS)
     client = desk.client()
-    answer = sign_in(client, desk.token())
+    token = desk.token()
+    answer = sign_in(client, token)
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     cookie = answer.headers["set-cookie"]
     for part in ("HttpOnly", "SameSite=strict", "Path=/", "expires="):
         assert part in cookie
     assert "Secure" not in cookie
-    assert "eyJ" not in cookie
+    assert token.split(".")[0] not in cookie
     assert "iris" in words(client.get("/"))
     assert ("ben", "sign in to", "lab", "") in journal(desk.target)
     desk.target.memory.clock.sleep(3700)
