@@ -45,15 +45,6 @@ TargetInput = (
 """Where a workspace is: a word, or settings with that word as their `kind`."""
 
 
-class MetricsArgs(TypedDict, total=False):
-    """Where what is measured of a workspace goes."""
-
-    port: Input[int]
-    """Port of the page for Prometheus: on loopback, or of each router pod."""
-    otlp_endpoint: Input[str]
-    """URL of an OpenTelemetry collector."""
-
-
 class ServiceArgs(TypedDict, total=False):
     """Where the workspace service listens, which gives tokens to callers."""
 
@@ -63,24 +54,6 @@ class ServiceArgs(TypedDict, total=False):
     """Address; `127.0.0.1` when left out. Any but loopback needs `tls` of the workspace."""
     console: Input[bool]
     """Whether it serves the console too, to who signs in with a token of the workspace."""
-
-
-class LogsArgs(TypedDict, total=False):
-    """Where the logs of a workspace go, and how long they stay."""
-
-    otlp_endpoint: Input[str]
-    """URL of an OpenTelemetry collector."""
-    retention_days: Input[int]
-    """Days after which a line is gone at the latest."""
-
-
-class TracesArgs(TypedDict, total=False):
-    """Where the router of a workspace sends spans."""
-
-    otlp_endpoint: Input[str]
-    """URL of an OpenTelemetry collector."""
-    sample_percent: Input[float]
-    """Of how many requests in a hundred."""
 
 
 class QuotaArgs(TypedDict, total=False):

@@ -13,12 +13,9 @@ from inference_provider.dynamic.workspace import WorkspaceProvider
 from pulumi_inference.args import (
     ClusterSettingsArgs,
     InstanceTypeArgs,
-    LogsArgs,
-    MetricsArgs,
     QuotaArgs,
     ServiceArgs,
     TargetInput,
-    TracesArgs,
 )
 from pulumi_inference.base import InferenceResource
 from pulumi_inference.security_args import (
@@ -28,6 +25,7 @@ from pulumi_inference.security_args import (
     SecretStoreInput,
     TlsArgs,
 )
+from pulumi_inference.telemetry_args import LogsArgs, MetricsArgs, TracesArgs
 
 
 class Workspace(InferenceResource, module="inference", name="Workspace"):

@@ -40,7 +40,7 @@ from inference_provider.spec.target import DockerPlace, KubernetesPlace, LocalPl
 from inference_provider.spec.tls import TlsSettings
 from inference_provider.spec.traces import TraceSettings
 from inference_provider.spec.workspace import Quota
-from pulumi_inference import alert_args, args, rollout_args, security_args
+from pulumi_inference import alert_args, args, rollout_args, security_args, telemetry_args
 
 NOT_OF_A_SPEC = {"self", "resource_name", "stack", "opts"}
 COMPUTED = {"content_hash", "jwks"}
@@ -48,9 +48,9 @@ NESTED: dict[type, type[BaseModel]] = {
     args.LocalPlaceArgs: LocalPlace,
     args.DockerPlaceArgs: DockerPlace,
     args.KubernetesPlaceArgs: KubernetesPlace,
-    args.LogsArgs: LogSettings,
-    args.TracesArgs: TraceSettings,
-    args.MetricsArgs: MetricsSettings,
+    telemetry_args.LogsArgs: LogSettings,
+    telemetry_args.TracesArgs: TraceSettings,
+    telemetry_args.MetricsArgs: MetricsSettings,
     args.ServiceArgs: ServiceSettings,
     args.QuotaArgs: Quota,
     security_args.CustomRoleArgs: CustomRole,
@@ -115,6 +115,12 @@ def test_typed_arguments_have_every_field_of_their_model_and_no_other(typed):
 
 
 def test_every_typed_argument_is_compared_with_a_model():
-    every = vars(alert_args) | vars(args) | vars(rollout_args) | vars(security_args)
+    every = (
+        vars(alert_args)
+        | vars(args)
+        | vars(rollout_args)
+        | vars(security_args)
+        | vars(telemetry_args)
+    )
     declared = {item for name, item in every.items() if name.endswith("Args")}
     assert declared == set(NESTED)
