@@ -28,7 +28,7 @@ from inference_provider.targets.local.records import FileRecords
 from inference_provider.targets.local.target import LocalTarget
 from inference_provider.targets.local.web_process import PAGES, is_the_web_process, web_folder
 from inference_provider.web.application import Service, application
-from inference_provider.web.connection import Connection
+from inference_provider.web.connection import SERVER
 from inference_provider.web.pages import Pages, pages
 from inference_provider.web.provider_keys import ProviderKeys
 from inference_provider.web.refusals import Refusals
@@ -40,19 +40,6 @@ _PERIOD_S = 1.0
 _LAST_S = 5.0
 _NICENESS = 10
 """Below what scores, where both want the processor."""
-_SERVER: dict[str, Any] = {
-    "access_log": False,
-    "date_header": False,
-    "http": Connection,
-    "lifespan": "off",
-    "limit_concurrency": 500,
-    "log_level": "critical",  # what a caller sends is of no account here
-    "loop": "asyncio",
-    "server_header": False,
-    "timeout_graceful_shutdown": 3,
-    "timeout_keep_alive": 10,
-    "ws": "none",
-}
 
 
 def main() -> None:
@@ -136,7 +123,7 @@ async def _serve(
     shown: Tls | None,
 ) -> None:
     given: dict[str, Any] = {"ssl_context_factory": lambda *_: context} if context else {}
-    config = uvicorn.Config(application(service), **_SERVER, **given)
+    config = uvicorn.Config(application(service), **SERVER, **given)
     server = uvicorn.Server(config)
     watch = asyncio.create_task(_keep_certificate(server, context, state, shown))
     try:

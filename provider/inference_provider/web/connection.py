@@ -46,3 +46,20 @@ class Connection(H11Protocol):
     def _close(self) -> None:
         if not self.transport.is_closing():
             self.transport.abort()
+
+
+SERVER: dict[str, Any] = {
+    "access_log": False,
+    "date_header": False,
+    "http": Connection,
+    "lifespan": "off",
+    "limit_concurrency": 500,
+    "log_level": "critical",  # what a caller sends is of no account here
+    "loop": "asyncio",
+    "proxy_headers": False,  # or a caller on this machine would say from where it asks
+    "server_header": False,
+    "timeout_graceful_shutdown": 3,
+    "timeout_keep_alive": 10,
+    "ws": "none",
+}
+"""What a server of such connections is made with."""
