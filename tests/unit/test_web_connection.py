@@ -4,9 +4,12 @@ import asyncio
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
+import httpx
 import pytest
 import uvicorn
 from starlette.applications import Starlette
@@ -14,17 +17,24 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
+from tests.local.server.certificates import generated, trusting
 from tests.unit.test_web import Asking
 
 from inference_provider.web.connection import SERVER, Connection
+from inference_provider.web.listener import Loop, listening
+from inference_provider.web.tls import context_of
 
 
 class Impatient(Connection):
-    headers_s, body_s = 0.3, 0.3
+    headers_s, body_s, answer_s = 0.3, 0.3, 0.3
 
 
 async def _echo(request: Request) -> PlainTextResponse:
     return PlainTextResponse(await request.body())
+
+
+async def _long(_request: Request) -> PlainTextResponse:
+    return PlainTextResponse(b"x" * (32 << 20))
 
 
 async def _slow(_request: Request) -> PlainTextResponse:
@@ -33,10 +43,11 @@ async def _slow(_request: Request) -> PlainTextResponse:
 
 
 @contextmanager
-def serving(app: ASGIApp, **more) -> Iterator[int]:
+def serving(app: ASGIApp, most: int = 500, **more) -> Iterator[int]:
     """Serve as the service does, and yield the port."""
     server = uvicorn.Server(uvicorn.Config(app, **{**SERVER, **more}))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with listening("127.0.0.1", 0) as listener:
+        listener.most = most
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         yield listener.getsockname()[1]
@@ -46,7 +57,7 @@ def serving(app: ASGIApp, **more) -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    routes = [Route("/", _echo, methods=["POST"]), Route("/slow", _slow)]
+    routes = [Route("/", _echo, methods=["POST"]), Route("/slow", _slow), Route("/long", _long)]
     with serving(Starlette(routes=routes), http=Impatient) as found:
         yield found
 
@@ -90,6 +101,75 @@ def test_a_whole_request_is_waited_for_as_long_as_it_takes(port):
 def test_the_next_request_of_a_connection_has_the_same_limit(port):
     first = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nok"
     assert said(port, first, b"POST / HTTP/1.1\r\nHo").count(b"HTTP/1.1 200") == 1
+
+
+def test_a_request_right_behind_another_has_the_same_limits(port):
+    first = b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"
+    second = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab"
+    assert said(port, first + second).count(b"HTTP/1.1 ") == 1
+
+
+def test_who_takes_nothing_of_an_answer_is_not_waited_for(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as asker:
+        asker.sendall(b"GET /long HTTP/1.1\r\n" + LAST + b"\r\n")
+        time.sleep(1)
+        got = 0
+        with contextlib.suppress(ConnectionError):
+            while piece := asker.recv(1 << 20):
+                got += len(piece)
+    assert got < 32 << 20
+
+
+def test_connections_above_the_limit_are_closed_and_one_that_ends_makes_room():
+    def is_open(one: socket.socket) -> bool:
+        one.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            return one.recv(1) != b""
+        return True
+
+    with contextlib.ExitStack() as stack:
+        port = stack.enter_context(serving(Starlette(), most=3))
+        ask = partial(socket.create_connection, ("127.0.0.1", port))
+        held = [stack.enter_context(ask()) for _ in range(5)]
+        assert held[3].recv(1) == held[4].recv(1) == b""
+        assert [is_open(one) for one in held[:3]] == [True, True, True]
+        held[0].close()
+        until_s = time.monotonic() + 20
+        while not (there := b"404" in said(port, b"GET / HTTP/1.1\r\n" + LAST + b"\r\n")):
+            assert time.monotonic() < until_s
+        assert there
+
+
+def test_who_speaks_tls_is_answered():
+    kept = generated()
+    context = context_of(kept.tls)
+    routes = [Route("/", _echo, methods=["POST"])]
+    with serving(Starlette(routes=routes), ssl_context_factory=lambda *_: context) as port:
+        url = f"https://127.0.0.1:{port}/"
+        answers = [httpx.post(url, content=b"x" * n, verify=trusting(kept)) for n in (1, 1 << 20)]
+    assert [len(one.content) for one in answers] == [1, 1 << 20]
+
+
+class ImpatientLoop(Loop):
+    handshake_s = 0.3
+
+
+def test_a_handshake_that_does_not_come_is_not_waited_for():
+    context = context_of(generated().tls)
+
+    async def served() -> bytes:
+        config = uvicorn.Config(Starlette(), **SERVER, ssl_context_factory=lambda *_: context)
+        server = uvicorn.Server(config)
+        with listening("127.0.0.1", 0) as listener:
+            running = asyncio.create_task(server.serve(sockets=[listener]))
+            port = listener.getsockname()[1]
+            got = await asyncio.to_thread(said, port)
+            server.should_exit = True
+            await running
+        return got
+
+    with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
+        assert runner.run(served()) == b""
 
 
 @pytest.mark.parametrize("shown", [b"10.1.2.3", b"10.1.2.3, 10.1.2.4", b"x", b"::1%x", b""])

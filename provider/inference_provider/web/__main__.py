@@ -29,6 +29,7 @@ from inference_provider.targets.local.target import LocalTarget
 from inference_provider.targets.local.web_process import PAGES, is_the_web_process, web_folder
 from inference_provider.web.application import Service, application
 from inference_provider.web.connection import SERVER
+from inference_provider.web.listener import Loop, listening
 from inference_provider.web.pages import Pages, pages
 from inference_provider.web.provider_keys import ProviderKeys
 from inference_provider.web.refusals import Refusals
@@ -80,8 +81,10 @@ def main() -> None:
         refusals.flush()
 
     threading.Thread(target=_repeat, args=(_PERIOD_S, look), daemon=True).start()
-    with _listening(host, int(port)) as listener:
-        asyncio.run(_serve(service, listener, context, state, tls.tls if tls else None))
+    with listening(host, int(port)) as listener:
+        shown_tls = tls.tls if tls else None
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            runner.run(_serve(service, listener, context, state, shown_tls))
     for change in shown.handlers.changing():  # of a split that somebody has begun
         change.join(_LAST_S)
 
@@ -148,23 +151,6 @@ async def _keep_certificate(
                 return
             show(context, kept.tls)
             shown = kept.tls
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    """Return a socket that listens, as soon as nobody else has the port."""
-    said = ""
-    while True:
-        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-            listener.listen(128)
-        except OSError as fault:
-            listener.close()
-            said = _say(f"{host} port {port} cannot be listened on: {fault.strerror}", said)
-            time.sleep(_PERIOD_S)
-        else:
-            return listener
 
 
 def _repeat(period_s: float, look: Callable[[], None]) -> None:

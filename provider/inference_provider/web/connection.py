@@ -12,19 +12,34 @@ class Connection(H11Protocol):
 
     headers_s, body_s = 10.0, 60.0
     """How long the headers of a request may take, and then its body."""
+    answer_s = 60.0
+    """How long a part of an answer may wait until it is sent."""
     _limit: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
     _waits_for: type[Any] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # so that it is told of all that waits; at 0, one of TLS would stop where nothing does
+        transport.set_write_buffer_limits(high=1, low=0)
         self._watch()
 
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+    def pause_writing(self) -> None:
+        """Begin a limit, as the other side takes less than is sent."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(self.answer_s, self._close)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._end_unread()
+
+    def handle_events(self) -> None:  # of a request that waited for an answer too
+        super().handle_events()
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_watch()
+        self._end_unread()
         super().connection_lost(exc)
 
     def _watch(self) -> None:
@@ -43,9 +58,13 @@ class Connection(H11Protocol):
             self._limit.cancel()
             self._limit = None
 
+    def _end_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
     def _close(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.abort()
+        self.transport.abort()  # also one that is closing, and waits for who reads nothing
 
 
 SERVER: dict[str, Any] = {
@@ -53,7 +72,6 @@ SERVER: dict[str, Any] = {
     "date_header": False,
     "http": Connection,
     "lifespan": "off",
-    "limit_concurrency": 500,
     "log_level": "critical",  # what a caller sends is of no account here
     "loop": "asyncio",
     "proxy_headers": False,  # or a caller on this machine would say from where it asks

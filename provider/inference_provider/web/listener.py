@@ -1,0 +1,58 @@
+"""A socket that listens, with a limit of connections: those in a handshake of TLS count too."""
+
+import asyncio
+import socket
+import sys
+import time
+from typing import Any
+
+MOST_CONNECTIONS = 500
+_PERIOD_S = 1.0
+
+
+class Listener(socket.socket):
+    """A socket that closes what comes above a limit, unread: a loop sees nothing of it."""
+
+    most = MOST_CONNECTIONS
+    _open: tuple[socket.socket, ...] = ()
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Return a connection. Raises BlockingIOError where there is none, or one too many."""
+        found, address = super().accept()
+        self._open = tuple(one for one in self._open if one.fileno() >= 0)
+        if len(self._open) >= self.most:
+            found.close()
+            raise BlockingIOError("too many connections")
+        self._open = (*self._open, found)
+        return found, address
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """A loop whose handshakes of TLS end soon; uvicorn has no setting for that."""
+
+    handshake_s = 10.0
+
+    def create_server(self, *args: Any, **more: Any) -> Any:
+        if more.get("ssl"):
+            more["ssl_handshake_timeout"] = self.handshake_s
+        return super().create_server(*args, **more)
+
+
+def listening(host: str, port: int) -> Listener:
+    """Return a socket that listens, as soon as nobody else has the port."""
+    said = ""
+    while True:
+        listener = Listener(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen(128)
+        except OSError as fault:
+            listener.close()
+            told = f"{host} port {port} cannot be listened on: {fault.strerror}"
+            if told != said:
+                print(told, file=sys.stderr, flush=True)  # noqa: T201 - its log
+            said = told
+            time.sleep(_PERIOD_S)
+        else:
+            return listener
