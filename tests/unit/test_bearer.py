@@ -90,6 +90,12 @@ def test_clocks_may_differ_by_five_seconds():
     assert claims_of(token({"exp": NOW_S - 4, "nbf": NOW_S + 4}), takes(), NOW)["sub"] == "ann"
 
 
+@pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
+def test_a_time_that_is_null_is_no_time(name):
+    text = jwt.encode({**GOOD, name: None}, KEY, "ES256", headers={"kid": "one"})
+    assert why(text) == f"its {name} is no time"
+
+
 def test_who_cannot_sign_is_not_believed():
     public = KEY.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
