@@ -1,5 +1,8 @@
 """To whom the workspace service gives tokens and keys of endpoints."""
 
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import jwt
@@ -16,6 +19,7 @@ from inference_provider.spec import StackSpec
 from inference_provider.targets.memory import MemoryTarget
 from inference_provider.workspace.bearer import Unproven
 from inference_provider.workspace.desk import NotAllowed
+from inference_provider.workspace.tokens import new_signing_key
 
 HOUR = timedelta(hours=1)
 BEN = Principal("user", "ben")
@@ -234,3 +238,36 @@ def test_an_expired_token_proves_nothing(target):
     target.platform.clock.sleep(66)
     with pytest.raises(Unproven, match="it has expired"):
         caller(target, token)
+
+
+def test_who_asks_for_the_first_tokens_at_once_get_tokens_that_count(target):
+    start = threading.Barrier(8)
+
+    def one(_number):
+        desk = target.desk("lab")
+        start.wait(20)
+        return desk.issue(BEN, (), HOUR, ANN)
+
+    with ThreadPoolExecutor(8) as pool:
+        tokens = list(pool.map(one, range(8)))
+    assert {caller(target, token).principal for token in tokens} == {BEN}
+
+
+@pytest.mark.parametrize("text", ["half", "{}", "swapped"])
+def test_a_key_that_cannot_be_read_is_told_and_never_replaced(target, text):
+    token, records = issued(target), target.memory.ports("lab").records
+    kept = records.read("signing", "_workspace").decode()
+    if text == "swapped":  # the public key is of another pair
+        other = new_signing_key()
+        text = json.dumps({"newer": {**json.loads(kept)["newer"], "public": other.public}})
+    records.put("signing", "_workspace", text)
+    for asked in (lambda: issued(target), lambda: target.desk("lab").rotate(ANN)):
+        with pytest.raises(TargetError, match="its key in signing/_workspace cannot be read"):
+            asked()
+    assert records.read("signing", "_workspace").decode() == text
+    with pytest.raises(Unproven if "newer" in text else TargetError):
+        caller(target, token)
+    records.put("signing", "_workspace", kept)
+    assert caller(target, token).principal == BEN
+    records.drop("signing", "_workspace")
+    assert caller(target, issued(target)).principal == BEN

@@ -24,7 +24,7 @@ from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.kept_keys import Keys
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.signing import SigningKeys
-from inference_provider.workspace.state import State
+from inference_provider.workspace.state import SIGNING, State
 from inference_provider.workspace.tokens import (
     DEFAULT_LIFETIME,
     IssuedToken,
@@ -88,11 +88,14 @@ class Desk:
 
         Raises:
             SpecError: The lifetime is too short or too long.
-            TargetError: The workspace has no service.
+            TargetError: The workspace has no service, or its key cannot be read.
         """
         credentials.refuse_lifetime(lifetime, LONGEST_LIFETIME, self.id)
-        self._refuse_without_service("make a token of")
-        keys = self._signing() or self._change(lambda: SigningKeys(newer=new_signing_key()))
+
+        def settled(there: SigningKeys | None) -> SigningKeys:
+            return there or SigningKeys(newer=new_signing_key())
+
+        keys = self._settle("make a token of", settled)
         more = {"principal_type": who.kind, "groups": list(groups)}
         now = self._workspace.clock.now()
         issued = issue(_check(self.id, keys), keys, who.name, now, lifetime, more=more)
@@ -126,32 +129,55 @@ class Desk:
         """Replace the key that signs them; the key before counts until the next rotation.
 
         Raises:
-            TargetError: The workspace has no service.
+            TargetError: The workspace has no service, or its key cannot be read.
         """
-        self._refuse_without_service("rotate the signing key of")
 
-        def fresh() -> SigningKeys:
-            there, key = self._signing(), new_signing_key()
+        def fresh(there: SigningKeys | None) -> SigningKeys:
+            key = new_signing_key()
             return there.rotated(key) if there else SigningKeys(newer=key)
 
-        self._change(fresh)
+        self._settle("rotate the signing key of", fresh)
         self._workspace.note(self.id, actor, "rotate signing key")
 
-    def _change(self, fresh: Callable[[], SigningKeys]) -> SigningKeys:
+    def _settle(
+        self, operation: str, wanted: Callable[[SigningKeys | None], SigningKeys]
+    ) -> SigningKeys:
+        """Have the keys that sign be as they must; it is decided while nobody else changes them."""
+        self._workspace.refuse_absent()
+        found: list[SigningKeys] = []
+
         def edit() -> None:
-            self._state.put_signing(_SIGNING, fresh())
+            self._refuse_without_service(operation)
+            keys = wanted(self._signing(operation))
+            self._state.put_signing(_SIGNING, keys)
+            found.append(keys)
 
         self._workspace.convergence.change(edit, Publish.NEVER)
-        found = self._signing()
-        assert found is not None
-        return found
+        return found[-1]
 
-    def _signing(self) -> SigningKeys | None:
-        keys = self._state.signing(_SIGNING)
-        return keys if keys and is_pair(keys.newer) else None
+    def _signing(self, operation: str) -> SigningKeys | None:
+        """Return the keys that sign; None where there are none yet. Raises where others are lost.
+
+        Raises:
+            TargetError: They cannot be read, and tokens that they signed may be in use.
+        """
+        try:
+            keys = self._keys()
+        except TargetError:
+            keys, is_lost = None, True
+        else:
+            is_lost = keys is not None and not is_pair(keys.newer)
+        if is_lost:
+            place = self._records.place(SIGNING, _SIGNING)
+            reason = f"its key in {place} cannot be read"
+            remedy = "restore that file; once it is moved away, a new key is made, and no token"
+            raise TargetError(operation, str(self.id), reason, f"{remedy} of before counts")
+        return keys
+
+    def _keys(self) -> SigningKeys | None:
+        return self._state.document(SIGNING, _SIGNING, SigningKeys.model_validate_json)
 
     def _refuse_without_service(self, operation: str) -> None:
-        self._workspace.refuse_absent()
         if not self._state.of_workspace("service"):
             remedy = "declare `service: {port: 18443}` of it, and apply that"
             reason = "it has no service that would take one"
@@ -164,10 +190,11 @@ class Desk:
 
         Raises:
             Unproven: It does not count.
+            TargetError: What tells that cannot be read.
         """
         now, issuer = self._workspace.clock.now(), issuer_of(token)
-        keys = self._state.signing(_SIGNING)
-        if keys is not None and issuer == (own := _check(self.id, keys)).issuer:
+        if issuer == _issuer(self.id):
+            own = _check(self.id, self._keys())
             claims = claims_of(token, Takes(own.issuer, (own.audience,), own.jwks), now)
             return self._known(_by_own(claims), now)
         if issuer and (check := self.provider()) and issuer == check.issuer:
@@ -269,9 +296,13 @@ def forget_tokens(state: State) -> None:
     state.drop_signing(_SIGNING)
 
 
-def _check(workspace: ResourceId, keys: SigningKeys) -> TokenCheck:
-    issuer = f"urn:inference:{workspace.name}"
-    return TokenCheck(issuer=issuer, audience=f"{issuer}:service", jwks=keys.jwks)
+def _issuer(workspace: ResourceId) -> str:
+    return f"urn:inference:{workspace.name}"
+
+
+def _check(workspace: ResourceId, keys: SigningKeys | None) -> TokenCheck:
+    issuer = _issuer(workspace)
+    return TokenCheck(issuer=issuer, audience=f"{issuer}:service", jwks=keys.jwks if keys else "")
 
 
 def _by_own(claims: Any) -> Caller:
