@@ -17,9 +17,11 @@ from tests.memory import ANN
 from tests.unit.test_desk import BEN, BEN_CALLS, HOUR, issued, journal, up
 
 from inference_provider.access import Principal
+from inference_provider.errors import TargetError
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.targets.memory import MemoryTarget
 from inference_provider.web.application import BODY_BYTES, Service, application
+from inference_provider.web.log import Log
 from inference_provider.web.rates import Rates
 from inference_provider.web.refusals import MOST_KINDS, WINDOW_S, Refusals
 
@@ -47,15 +49,24 @@ class Asking:
         self.desk = self.target.desk("lab")
         self.now_s = 1.0
         self.sources: tuple[str, ...] | None = ()
+        self.log: list[str] = []
+        log = Log(self.log.append, lambda: self.now_s)
         self.service = Service(
             self.desk,
             lambda _uri: KEYS,
-            Refusals(self.desk.note_refused, lambda: self.now_s),
+            Refusals(self.note_refused, lambda: self.now_s, log),
             lambda: "http://127.0.0.1:18080",
             lambda: self.sources,
             clock=lambda: self.now_s,
+            log=log,
         )
         self.app = application(self.service)
+
+    def note_refused(self, what: str, why: str, who: str) -> None:
+        self.desk.note_refused(what, why, who)
+
+    def corrupt(self, section: str, name: str) -> None:
+        self.target.memory.ports("lab").records.put(section, name, "half")
 
     def token(self, who=BEN, groups=()) -> str:
         return issued(self.target, who, groups).value.get_secret_value()
@@ -171,6 +182,56 @@ def test_a_role_that_is_taken_away_is_refused_at_once(asking):
     assert asking.get_token(ben).status_code == 200
     up(asking.target)
     assert asking.get_token(ben).status_code == 403
+
+
+NOT_NOW = {
+    "error": {
+        "code": "ServiceUnavailable",
+        "message": "The records of the workspace cannot be used now. Ask again later.",
+    }
+}
+
+
+@pytest.mark.parametrize("record", ["RoleAssignment.ben-calls", "Workspace.lab"])
+def test_while_records_do_not_tell_who_may_everybody_is_asked_to_wait_and_the_log_says_why(record):
+    asking = Asking(BEN_CALLS)
+    tokens = asking.token(), asking.token(Principal("user", "eve"))
+    asking.corrupt("records", record)
+    for _ in range(2):
+        answers = [asking.get_token(token) for token in tokens]
+        answers.append(asking.ask("GET", "/endpoints", tokens[1]))
+        assert [(one.status_code, one.json()) for one in answers] == [(503, NOT_NOW)] * 3
+    remedy = "restore it, or move it away and apply the stack again to recreate it"
+    assert asking.log == [f"read records/{record}: file is corrupt; {remedy}"]
+
+
+def test_a_key_that_cannot_be_read_makes_no_token_a_wrong_one(asking):
+    ben = asking.token()
+    asking.corrupt("signing", "_workspace")
+    assert (asking.get_token(ben).status_code, asking.get_token("x").status_code) == (503, 401)
+    assert "signing/_workspace" in asking.log[0]
+
+
+def test_who_is_refused_is_refused_where_that_cannot_be_written_down():
+    class Unwritten(Asking):
+        def note_refused(self, *_said: str) -> None:
+            raise TargetError("write", "journal.jsonl", "Permission denied")
+
+    asking = Unwritten(BEN_CALLS)
+    assert asking.get_token("nonsense").json() == NOBODY
+    assert asking.get_token(asking.token(Principal("user", "eve"))).json() == NOT_YOURS
+    assert asking.log == ["write journal.jsonl: Permission denied"]
+
+
+def test_what_nobody_expected_is_told_by_its_place_and_not_by_its_text():
+    written: list[str] = []
+    try:
+        raise ValueError("eyJ.token")
+    except ValueError as fault:
+        Log(written.append).fault(fault)
+    (line,) = written
+    assert line.startswith(f"ValueError, {__file__}:")
+    assert "eyJ" not in line
 
 
 # -- who is not believed ---------------------------------------------------------------------------

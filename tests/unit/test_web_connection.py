@@ -22,6 +22,7 @@ from tests.unit.test_web import Asking
 
 from inference_provider.web.connection import SERVER, Connection
 from inference_provider.web.listener import Loop, listening
+from inference_provider.web.log import Log
 from inference_provider.web.tls import context_of
 
 
@@ -46,7 +47,7 @@ async def _slow(_request: Request) -> PlainTextResponse:
 def serving(app: ASGIApp, most: int = 500, **more) -> Iterator[int]:
     """Serve as the service does, and yield the port."""
     server = uvicorn.Server(uvicorn.Config(app, **{**SERVER, **more}))
-    with listening("127.0.0.1", 0) as listener:
+    with listening("127.0.0.1", 0, Log()) as listener:
         listener.most = most
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
@@ -160,7 +161,7 @@ def test_a_handshake_that_does_not_come_is_not_waited_for():
     async def served() -> bytes:
         config = uvicorn.Config(Starlette(), **SERVER, ssl_context_factory=lambda *_: context)
         server = uvicorn.Server(config)
-        with listening("127.0.0.1", 0) as listener:
+        with listening("127.0.0.1", 0, Log()) as listener:
             running = asyncio.create_task(server.serve(sockets=[listener]))
             port = listener.getsockname()[1]
             got = await asyncio.to_thread(said, port)

@@ -16,6 +16,7 @@ from inference_provider.console.guard import Site
 from inference_provider.router.table import Tls
 from inference_provider.targets.memory import MemoryTarget
 from inference_provider.web.application import Service, application
+from inference_provider.web.log import Log
 from inference_provider.web.pages import NEEDS, Pages, pages
 from inference_provider.web.refusals import Refusals
 from inference_provider.web.site import site_of
@@ -39,13 +40,15 @@ SCIENTIST, OWNER = role("AzureML Data Scientist"), role("Owner")
 class Desk:
     """A workspace in memory, its service, and browsers."""
 
-    def __init__(self, *assignments, site: Site | None = None) -> None:
-        self.target = MemoryTarget()
+    def __init__(self, *assignments, site: Site | None = None, target=None) -> None:
+        self.target = target or MemoryTarget()
         up(self.target, *assignments)
         desk = self.target.desk("lab")
-        refusals = Refusals(desk.note_refused)
+        self.log: list[str] = []
+        log = Log(self.log.append)
+        refusals = Refusals(desk.note_refused, log=log)
         found = site or site_of("127.0.0.1", PORT, None)
-        shown = pages(Pages(desk, self.target, lambda _uri: "", refusals, found))
+        shown = pages(Pages(desk, self.target, lambda _uri: "", refusals, found, log))
         service = Service(desk, lambda _uri: "", refusals, lambda: SITE, pages=shown)
         self.app = application(service)
 
@@ -148,6 +151,42 @@ def test_a_role_that_is_taken_away_is_refused_on_the_next_page():
     answer = client.get("/")
     assert answer.status_code == 403
     assert "iris" not in words(answer)
+
+
+def test_while_records_do_not_tell_who_may_nobody_is_signed_out_and_nobody_in():
+    desk = Desk(READS)
+    records, client = desk.target.memory.ports("lab").records, desk.signed_in()
+    name = "RoleAssignment.ben-reader"
+    kept = records.read("records", name).decode()
+    for section, broken in (("records", name), ("signing", "_workspace")):
+        before, token = records.read(section, broken).decode(), desk.token()
+        records.put(section, broken, "half")
+        told = (
+            sign_in(desk.client(), token),
+            client.get("/"),
+            post(client, "/sign-out", form_token=""),
+        )
+        assert [one.status_code for one in told] == [503, 503, 403]
+        for one in told[:2]:
+            assert "The records of the workspace cannot be used now. Try again later." in words(one)
+            assert "set-cookie" not in one.headers
+        records.put(section, broken, before)
+    assert records.read("records", name).decode() == kept
+    assert client.get("/").status_code == 200
+    assert [line.split(": ")[0] for line in desk.log] == [
+        *(f"read records/{name}", "read signing/_workspace")
+    ]
+
+
+def test_a_page_that_fails_names_the_log_of_the_service(capsys):
+    class Broken(MemoryTarget):
+        def journal(self, _workspace):
+            raise ValueError("as a test says")
+
+    answer = Desk(OWNER, target=Broken()).signed_in().get("/journal/lab")
+    assert answer.status_code == 500
+    assert "as a test says; the log of the service shows where" in words(answer)
+    assert "in journal" in capsys.readouterr().err
 
 
 def test_another_site_can_neither_sign_in_nor_change_nor_find_it():

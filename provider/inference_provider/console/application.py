@@ -168,7 +168,7 @@ def _answered(asked: Asked, path: str, handler: Handler) -> Response:
     except Exception as exc:  # noqa: BLE001 - the edge: one sentence, no traceback
         if asked.console.session.traceback:
             sys.stderr.write(hidden(traceback.format_exc()))
-        cause = f"{type(exc).__name__}: {exc}; `inferctl --traceback console` shows where"
+        cause = f"{type(exc).__name__}: {exc}; {asked.console.shows}"
         return error_page(asked.shown, 500, cause, asked.typed)
 
 

@@ -104,6 +104,8 @@ class Console:
     admit: "Admit" = lambda asked, _path: asked
     """Says as what a request is answered, when its handler runs; who is signed in may do all here
     unless this says otherwise."""
+    shows: str = "`inferctl --traceback console` shows where"
+    """What tells where something has failed that nobody expected."""
 
     @property
     def target(self) -> Engine:

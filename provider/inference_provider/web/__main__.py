@@ -30,6 +30,7 @@ from inference_provider.targets.local.web_process import PAGES, is_the_web_proce
 from inference_provider.web.application import Service, application
 from inference_provider.web.connection import SERVER
 from inference_provider.web.listener import Loop, listening
+from inference_provider.web.log import Log
 from inference_provider.web.pages import Pages, pages
 from inference_provider.web.provider_keys import ProviderKeys
 from inference_provider.web.refusals import Refusals
@@ -60,10 +61,11 @@ def main() -> None:
     context = context_of(tls.tls) if tls else None
     desk = target.desk(workspace)
     keys = ProviderKeys(web_folder(folders), desk.provider)
-    refusals = Refusals(desk.note_refused)
+    log = Log()
+    refusals = Refusals(desk.note_refused, log=log)
     sources = _Sources(state)
     site = site_of(host, int(port), tls.tls if tls else None)
-    shown = Pages(desk, target, keys.text, refusals, site)
+    shown = Pages(desk, target, keys.text, refusals, site, log)
     service = Service(
         desk,
         keys.text,
@@ -71,8 +73,9 @@ def main() -> None:
         router_url=lambda: target.local.router(workspace).address().url,
         sources=sources.get,
         pages=pages(shown) if with_pages == PAGES else None,
+        log=log,
     )
-    threading.Thread(target=_repeat, args=(_PERIOD_S, keys.look), daemon=True).start()
+    threading.Thread(target=_repeat, args=(log, keys.look), daemon=True).start()
 
     def look() -> None:
         if os.getppid() != parent:
@@ -80,8 +83,8 @@ def main() -> None:
         sources.look()
         refusals.flush()
 
-    threading.Thread(target=_repeat, args=(_PERIOD_S, look), daemon=True).start()
-    with listening(host, int(port)) as listener:
+    threading.Thread(target=_repeat, args=(log, look), daemon=True).start()
+    with listening(host, int(port), log) as listener:
         shown_tls = tls.tls if tls else None
         with asyncio.Runner(loop_factory=Loop) as runner:
             runner.run(_serve(service, listener, context, state, shown_tls))
@@ -153,24 +156,14 @@ async def _keep_certificate(
             shown = kept.tls
 
 
-def _repeat(period_s: float, look: Callable[[], None]) -> None:
-    """Look for ever; what fails is told once in the log, until it is something else."""
-    said = ""
+def _repeat(log: Log, look: Callable[[], None]) -> None:
+    """Look for ever, and tell what fails."""
     while True:
         try:
             look()
-            said = ""
-        except InferenceError as fault:
-            said = _say(str(fault), said)
         except Exception as fault:  # noqa: BLE001 - a thread that ends would leave what was
-            said = _say(f"{type(fault).__name__}: {fault}", said)
-        time.sleep(period_s)
-
-
-def _say(text: str, said: str) -> str:
-    if text != said:
-        print(text, file=sys.stderr, flush=True)  # noqa: T201 - its log
-    return text
+            log.fault(fault)
+        time.sleep(_PERIOD_S)
 
 
 if __name__ == "__main__":

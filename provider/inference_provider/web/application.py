@@ -23,9 +23,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inference_provider.console.answers import Refused
 from inference_provider.console.handlers import Handlers
-from inference_provider.errors import InferenceError, SpecError, TargetError, TemporaryError
+from inference_provider.errors import InferenceError, SpecError, TargetError
 from inference_provider.observed import Record
 from inference_provider.spec.sources import meant_by
+from inference_provider.web.log import Log
 from inference_provider.web.rates import Rates
 from inference_provider.web.refusals import Refusals
 from inference_provider.workspace.bearer import LONGEST_BYTES, Unproven
@@ -38,6 +39,9 @@ _LENGTHS = {b"content-length", b"transfer-encoding"}
 _BEARER = "Bearer "
 _NOBODY = "Show a token: `Authorization: Bearer …`."
 _NOT_YOURS = "You may not do this, or there is no such endpoint."
+NOT_NOW = "The records of the workspace cannot be used now. Ask again later."
+_ASKED = {"find": 404, "make a token of": 409, "show the keys of": 409}
+"""What is refused of an endpoint, by the operation that an error names."""
 _HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 
@@ -71,6 +75,7 @@ class Service:
     clock: Callable[[], float] = time.monotonic
     """Seconds that only go on."""
     rates: Rates = field(default_factory=Rates)
+    log: Log = field(default_factory=Log)
     handlers: Handlers = field(default_factory=Handlers)
 
 
@@ -102,7 +107,7 @@ class _Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer, ranges = self._app, self._service.sources()
         if ranges is None:
-            answer = _told(503, "The records of the workspace cannot be read.")
+            answer = _told(503, NOT_NOW)
         elif scope["type"] == "http" and not _is_in(scope, ranges):
             answer = _told(403, "Not from this address.")
         elif scope["type"] == "http" and {name for name, _ in scope["headers"]} >= _LENGTHS:
@@ -207,10 +212,8 @@ def _answered(service: Service, work: Work, request: Request, body: bytes) -> Re
         refusal = Refusal(403, _NOT_YOURS, why=str(denied))
     except Refusal as said:
         refusal = said
-    except InferenceError as fault:
-        refusal = Refusal(_status(fault), _sentence(fault))
     except Exception as fault:  # noqa: BLE001 - the edge: no traceback, which may show a token
-        refusal = Refusal(500, f"The service failed: {type(fault).__name__}.")
+        refusal = _failed(service, fault)
     if refusal.why:
         service.refusals.add(refusal.status, who, refusal.why)
     return _told(refusal.status, refusal.told, refusal.headers)
@@ -242,18 +245,19 @@ def _refuse_too_many(service: Service, caller: Caller) -> None:
         raise Refusal(429, told, why="above a request a second for long", headers=headers)
 
 
-def _status(fault: InferenceError) -> int:
-    if isinstance(fault, SpecError):
-        return 400
-    if isinstance(fault, TemporaryError):
-        return 503
-    return 404 if isinstance(fault, TargetError) and fault.operation == "find" else 409
+def _failed(service: Service, fault: Exception) -> Refusal:
+    """Return what is told of a failure: to who may, what is wrong with what is asked for.
 
-
-def _sentence(fault: InferenceError) -> str:
+    All else is the owner's to know: where records are, and what is in them.
+    """
     if isinstance(fault, SpecError):
-        return "; ".join(map(str, fault.faults))
-    return str(fault)
+        return Refusal(400, "; ".join(map(str, fault.faults)))
+    if isinstance(fault, TargetError) and fault.operation in _ASKED:
+        return Refusal(_ASKED[fault.operation], str(fault))
+    service.log.fault(fault)
+    if isinstance(fault, InferenceError | OSError):
+        return Refusal(503, NOT_NOW)
+    return Refusal(500, f"The service failed: {type(fault).__name__}.")
 
 
 def _plain(_request: Request, exc: Exception) -> Response:

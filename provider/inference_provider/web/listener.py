@@ -2,9 +2,10 @@
 
 import asyncio
 import socket
-import sys
 import time
 from typing import Any
+
+from inference_provider.web.log import Log
 
 MOST_CONNECTIONS = 500
 _PERIOD_S = 1.0
@@ -38,9 +39,8 @@ class Loop(asyncio.SelectorEventLoop):
         return super().create_server(*args, **more)
 
 
-def listening(host: str, port: int) -> Listener:
+def listening(host: str, port: int, log: Log) -> Listener:
     """Return a socket that listens, as soon as nobody else has the port."""
-    said = ""
     while True:
         listener = Listener(socket.AF_INET6 if ":" in host else socket.AF_INET)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -49,10 +49,7 @@ def listening(host: str, port: int) -> Listener:
             listener.listen(128)
         except OSError as fault:
             listener.close()
-            told = f"{host} port {port} cannot be listened on: {fault.strerror}"
-            if told != said:
-                print(told, file=sys.stderr, flush=True)  # noqa: T201 - its log
-            said = told
+            log.tell(f"{host} port {port} cannot be listened on: {fault.strerror}")
             time.sleep(_PERIOD_S)
         else:
             return listener

@@ -4,9 +4,10 @@ Each page asks for an action, decided anew for each request by the roles of who 
 for any other caller. What is changed and read is theirs in records and in the journal.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -35,10 +36,13 @@ from inference_provider.spec.roles import (
     WRITE_ENDPOINT,
     action_name,
 )
+from inference_provider.web.log import Log
 from inference_provider.web.refusals import Refusals
 from inference_provider.workspace.bearer import Unproven
 from inference_provider.workspace.desk import Caller, Desk, Fetched
 from inference_provider.workspace.engine import Engine
+
+T = TypeVar("T")
 
 DOOR = "/login"
 NEEDS: Mapping[tuple[str, str], str] = {
@@ -60,6 +64,7 @@ NEEDS: Mapping[tuple[str, str], str] = {
 }
 """What a page needs beside that its endpoint, or all, may be read; any other page is refused."""
 _NOT_HERE = "The workspace service has no stack file. Use `inferctl console` beside the file."
+NOT_NOW = "The records of the workspace cannot be used now. Try again later."
 _NOBODY = "This is no token of the workspace, or counts no more."
 
 
@@ -70,24 +75,22 @@ class Tokens(Browsers):
         super().__init__()
         self._desk, self._fetched = desk, fetched
 
-    def sign_in(self, token: str) -> tuple[str, Caller]:
-        """Return a cookie, and whom the token stands for. Raises Unproven."""
-        caller = self._desk.caller(token, self._fetched)
-        return self._admit(token), caller
-
-    def knows(self, browser: str) -> bool:
-        return self.caller(browser) is not None
+    def admit(self, token: str) -> str:
+        """Return a cookie for a token that counts."""
+        return self._admit(token)
 
     def caller(self, browser: str) -> Caller | None:
-        """Return who is signed in; None where the token does not count, or not any more."""
+        """Return who is signed in; None where the token does not count, or not any more.
+
+        Raises:
+            TargetError: What tells that cannot be read now.
+        """
         token = self.shown_by(browser)
         try:
             return self._desk.caller(token, self._fetched) if token else None
         except Unproven:
             self.sign_out(browser)
-        except (InferenceError, OSError):  # records that cannot be read now
-            pass
-        return None
+            return None
 
 
 @dataclass
@@ -111,6 +114,7 @@ class Pages:
     fetched: Fetched
     refusals: Refusals
     site: Site
+    log: Log = field(default_factory=Log)
     handlers: Handlers = field(default_factory=Handlers)
 
 
@@ -118,9 +122,10 @@ def pages(given: Pages) -> ASGIApp:
     """Return the console, and the page on which somebody signs in."""
     tokens = Tokens(given.desk, given.fetched)
     # opened already, since a handler's thread may not
-    session = SessionOf(interactive=False, _target=given.target)
-    admit = partial(_admitted, given, tokens)
-    console = Console(session, tokens, handlers=given.handlers, admit=admit)
+    session = SessionOf(interactive=False, traceback=True, _target=given.target)
+    admit = partial(_when_readable, given, partial(_admitted, given, tokens))
+    shows = "the log of the service shows where"
+    console = Console(session, tokens, handlers=given.handlers, admit=admit, shows=shows)
     doors = [
         Route(DOOR, _door, methods=["GET"]),
         Route(DOOR, partial(_sign_in, given, tokens, console), methods=["POST"]),
@@ -143,7 +148,7 @@ async def _sign_in(given: Pages, tokens: Tokens, console: Console, request: Requ
     try:
         form = await read_form(request)
         work = partial(_signed_in, given, tokens, request, form.text("token").strip())
-        return await console.handlers.run(work)
+        return await console.handlers.run(partial(_when_readable, given, work))
     except Refused as refused:
         return _page_of_door(refused.told, refused.status)
 
@@ -151,16 +156,16 @@ async def _sign_in(given: Pages, tokens: Tokens, console: Console, request: Requ
 def _signed_in(given: Pages, tokens: Tokens, request: Request, token: str) -> Response:
     address = request.client.host if request.client else ""
     try:
-        browser, caller = tokens.sign_in(token)
+        caller = given.desk.caller(token, given.fetched)
     except Unproven as said:
         given.refusals.add(401, address, str(said))
         raise Refused(401, _NOBODY) from None
     found = given.desk.decide(caller, READ_ENDPOINT, Scope())
     if not found.allowed:
-        tokens.sign_out(browser)
         given.refusals.add(403, caller.actor.user, found.reason)
         raise Refused(403, "Who has this token may not read the endpoints of the workspace.")
     given.desk.note_sign_in(caller)
+    browser = tokens.admit(token)
     answer = RedirectResponse("/", 303)
     answer.set_cookie(
         given.site.cookie,
@@ -171,6 +176,15 @@ def _signed_in(given: Pages, tokens: Tokens, request: Request, token: str) -> Re
         secure=given.site.scheme == "https",
     )
     return answer
+
+
+def _when_readable(given: Pages, work: Callable[..., T], *args: Any) -> T:
+    """Return what a decision says. Raises Refused where records do not tell now what it is."""
+    try:
+        return work(*args)
+    except (InferenceError, OSError) as fault:
+        given.log.fault(fault)
+        raise Refused(503, NOT_NOW) from None
 
 
 # -- who may do what -------------------------------------------------------------------------------

@@ -6,6 +6,9 @@ from threading import Lock
 from time import monotonic
 from typing import NamedTuple
 
+from inference_provider.errors import InferenceError
+from inference_provider.web.log import Log
+
 WINDOW_S = 600.0
 MOST_KINDS = 10
 """Kinds in a window that are told apart: whoever may connect can make calls that are refused."""
@@ -30,10 +33,13 @@ class Refusals:
     Args:
         note: Writes an entry; it may wait for a disk.
         clock: Seconds that only go on.
+        log: Told of what cannot be written down: who is refused is refused all the same.
     """
 
-    def __init__(self, note: Note, clock: Callable[[], float] = monotonic) -> None:
-        self._note, self._clock = note, clock
+    def __init__(
+        self, note: Note, clock: Callable[[], float] = monotonic, log: Log | None = None
+    ) -> None:
+        self._note, self._clock, self._log = note, clock, log or Log()
         self._counts: Counter[_Refused] = Counter()
         self._begun_s = 0.0
         self._lock = Lock()
@@ -70,4 +76,8 @@ class Refusals:
     def _tell(self, one: _Refused, count: int) -> None:
         calls = "1 call" if count == 1 else f"{count} calls"
         why = _WHY.get(one.status, "refused")
-        self._note(f"{calls} refused ({one.status}, {why}) by the service of", one.why, one.who)
+        what = f"{calls} refused ({one.status}, {why}) by the service of"
+        try:
+            self._note(what, one.why, one.who)
+        except (InferenceError, OSError) as fault:
+            self._log.fault(fault)
