@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from inference_provider.desired import DesiredResource, identify
 from inference_provider.observed import Actor, Kind, Record
 from inference_provider.spec import EnvironmentSpec, WorkspaceSpec
+from inference_provider.targets.memory_records import MemoryRecords
 from inference_provider.workspace.state import State
 
 ANN = Actor(user="ann", command="pytest")
@@ -45,3 +46,10 @@ def state_of(target, workspace: str = "default") -> State:
 def write_record(target, record: Record) -> None:
     """Write a record as nobody applied it."""
     state_of(target, record.id.workspace).put_record(record)
+
+
+def fill_journal(target, workspace: str = "default", *, is_full: bool = True) -> None:
+    """Leave the journal no room, or give it some again."""
+    records = target.memory.ports(workspace).records
+    assert isinstance(records, MemoryRecords)
+    records.is_full = is_full

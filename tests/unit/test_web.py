@@ -13,11 +13,11 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
-from tests.memory import ANN
+from tests.memory import ANN, fill_journal
 from tests.unit.test_desk import BEN, BEN_CALLS, HOUR, issued, journal, up
 
 from inference_provider.access import Principal
-from inference_provider.errors import TargetError
+from inference_provider.errors import OutOfCapacity, TargetError
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.targets.memory import MemoryTarget
 from inference_provider.web.application import BODY_BYTES, Service, application
@@ -221,6 +221,21 @@ def test_who_is_refused_is_refused_where_that_cannot_be_written_down():
     assert asking.get_token("nonsense").json() == NOBODY
     assert asking.get_token(asking.token(Principal("user", "eve"))).json() == NOT_YOURS
     assert asking.log == ["write journal.jsonl: Permission denied"]
+
+
+def test_nobody_gets_what_the_journal_has_no_room_to_tell():
+    role = {"name": "ben-owns", "principal": "ben", "principal_type": "user", "role": "Owner"}
+    asking = Asking(role)
+    ben = asking.token()
+    fill_journal(asking.target, "lab")
+    asked = asking.get_token(ben), asking.ask("POST", "/endpoints/rose/listKeys", ben)
+    assert [(one.status_code, one.json()) for one in asked] == [(503, NOT_NOW)] * 2
+    assert asking.log == ["write the journal: no space left"]
+    with pytest.raises(OutOfCapacity):
+        asking.token()
+    assert asking.get_token("nonsense").status_code == 401  # who is refused is refused
+    fill_journal(asking.target, "lab", is_full=False)
+    assert asking.get_token(ben).status_code == 200
 
 
 def test_what_nobody_expected_is_told_by_its_place_and_not_by_its_text():

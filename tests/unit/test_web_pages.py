@@ -7,7 +7,7 @@ from html import unescape
 import pytest
 from starlette.testclient import TestClient
 from tests.local.server.certificates import generated
-from tests.memory import ANN
+from tests.memory import ANN, fill_journal
 from tests.unit.test_desk import BEN, HOUR, issued, journal, up
 
 from inference_provider.access import Principal
@@ -176,6 +176,20 @@ def test_while_records_do_not_tell_who_may_nobody_is_signed_out_and_nobody_in():
     assert [line.split(": ")[0] for line in desk.log] == [
         *(f"read records/{name}", "read signing/_workspace")
     ]
+
+
+def test_nobody_is_let_in_or_sees_keys_of_which_the_journal_has_no_room_to_tell():
+    desk = Desk(OWNER)
+    token, client = desk.token(), desk.signed_in()
+    client.get("/")
+    fill_journal(desk.target, "lab")
+    answer = sign_in(desk.client(), token)
+    assert (answer.status_code, "set-cookie" in answer.headers) == (503, False)
+    for path in (IRIS, ROSE):
+        shown = post(client, f"{path}/consume")
+        assert (shown.status_code, "eyJ" in shown.text) == (409, False)
+        assert "no space left" in words(shown)
+    assert client.get(IRIS).status_code == 200
 
 
 def test_a_page_that_fails_names_the_log_of_the_service(capsys):

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from inference_provider.errors import Busy
+from inference_provider.errors import Busy, OutOfCapacity
 from inference_provider.observed import Actor, JournalEntry
 from inference_provider.targets.documents import Documents
 
@@ -18,6 +18,8 @@ class MemoryRecords(Documents):
         super().__init__()
         self.workspace = workspace
         self.created = False
+        self.is_full = False
+        """Whether the journal has no room left."""
         self._journal: list[JournalEntry] = []
         self._editing = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
@@ -72,4 +74,6 @@ class MemoryRecords(Documents):
         return tuple(self._journal)
 
     def note(self, entry: JournalEntry) -> None:
+        if self.is_full:
+            raise OutOfCapacity("write", "the journal", "no space left")
         self._journal.append(entry)

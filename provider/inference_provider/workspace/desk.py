@@ -100,7 +100,7 @@ class Desk:
         now = self._workspace.clock.now()
         issued = issue(_check(self.id, keys), keys, who.name, now, lifetime, more=more)
         why = f"{issued.id} for {who}, until {issued.expires:%Y-%m-%d %H:%M} UTC"
-        self._workspace.note(self.id, actor, _ISSUE, why=one_line(why))
+        self._workspace.note_first(self.id, actor, _ISSUE, why=one_line(why))
         return issued
 
     def revoke(self, token: str, actor: Actor) -> None:
@@ -252,7 +252,7 @@ class Desk:
         id_ = self._endpoint(endpoint)
         credentials.refuse_lifetime(lifetime, LONGEST_GIVEN, id_)
         issued = credentials.token(self._workspace, id_, caller.actor, lifetime)
-        self._workspace.note(id_, caller.actor, "issue token")
+        self._workspace.note_first(id_, caller.actor, "issue token")
         return issued
 
     def keys(self, caller: Caller, endpoint: str) -> Keys:
@@ -263,7 +263,7 @@ class Desk:
         if keys is None:
             reason = "it has none: it takes tokens, or its keys are gone"
             raise TargetError("show the keys of", str(id_), reason)
-        self._workspace.note(id_, caller.actor, "read keys")
+        self._workspace.note_first(id_, caller.actor, "read keys")
         return keys
 
     def endpoints(self, caller: Caller) -> Iterator[Record]:
@@ -283,7 +283,7 @@ class Desk:
 
     def note_sign_in(self, caller: Caller) -> None:
         """Write down that somebody may see pages from now on."""
-        self._workspace.note(self.id, caller.actor, "sign in to")
+        self._workspace.note_first(self.id, caller.actor, "sign in to")
 
     def note_refused(self, what: str, why: str, who: str) -> None:
         """Write down that calls were refused, for some of them together."""

@@ -322,7 +322,7 @@ class Engine(Told):
         """Return a token with which an endpoint may be called; see `credentials.token`."""
         opened = self._workspace(endpoint.workspace)
         issued = credentials.token(opened, endpoint, actor, lifetime)
-        opened.note(endpoint, actor, "issue token")
+        opened.note_first(endpoint, actor, "issue token")
         return issued
 
     def desk(self, workspace: str) -> Desk:
@@ -389,7 +389,7 @@ class Engine(Told):
 
     def note_reading(self, resource: ResourceId, actor: Actor) -> None:
         """Write down that somebody is about to see an endpoint's keys, or all of a workspace."""
-        self._workspace(resource.workspace).note(resource, actor, "read keys")
+        self._workspace(resource.workspace).note_first(resource, actor, "read keys")
 
     def _note_change(
         self, opened: Workspace, desired: DesiredResource, before: Record | None, actor: Actor

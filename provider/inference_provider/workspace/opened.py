@@ -39,13 +39,27 @@ class Workspace:
         fields: tuple[str, ...] = (),
         why: str = "",
     ) -> None:
-        """Write down in the journal what was done."""
-        now = self.clock.now()
-        entry = JournalEntry(
-            time=now, actor=actor, action=action, id=resource, fields=fields, why=why
-        )
+        """Write down in the journal what was done, as far as there is room."""
         with suppress(OutOfCapacity):  # what is done is done, and a deletion frees some
-            self.ports.records.note(entry)
+            self.note_first(resource, actor, action, fields, why)
+
+    def note_first(
+        self,
+        resource: ResourceId,
+        actor: Actor,
+        action: str,
+        fields: tuple[str, ...] = (),
+        why: str = "",
+    ) -> None:
+        """Write down what is about to be given: nobody gets a secret of which nothing tells.
+
+        Raises:
+            OutOfCapacity: No space is left.
+        """
+        now = self.clock.now()
+        self.ports.records.note(
+            JournalEntry(time=now, actor=actor, action=action, id=resource, fields=fields, why=why)
+        )
 
 
 def open_workspace(ports: Ports, clock: Clock, open_store: OpenStore) -> Workspace:
