@@ -51,8 +51,12 @@ def test_a_token_is_revoked_by_the_id_that_json_and_the_journal_tell(asked):
     result = asked("access", "revoke", found["id"])
     assert result.stdout == f"revoked token {found['id']} of workspace 'default'\n"
     assert told(asked, "revoke", "nothing") == (
-        "error: revoke a token of workspace 'default': none was issued with the id 'nothing';"
-        " `inferctl journal` tells the ids"
+        "error: revoke a token of workspace 'default': 'nothing' is no id, which has 32 of the"
+        " letters 0-9 and a-f; `inferctl journal` tells the ids"
+    )
+    assert asked("access", "revoke", "0" * 32).stdout == (
+        f"revoked token {'0' * 32} of workspace 'default'; the journal does not say that there"
+        " was one, so check the id\n"
     )
 
 

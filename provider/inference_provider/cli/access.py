@@ -200,8 +200,9 @@ def revoke(
     """Have one token of the workspace service count no more, from now on."""
     session = session_of(ctx)
     place = _one_workspace(session, workspace)
-    session.target.desk(place).revoke(token, session.actor("access revoke"))
-    session.say(f"revoked token {token} of workspace '{place}'")
+    is_known = session.target.desk(place).revoke(token, session.actor("access revoke"))
+    unknown = "" if is_known else "; the journal does not say that there was one, so check the id"
+    session.say(f"revoked token {token} of workspace '{place}'{unknown}")
 
 
 @access.command("rotate")

@@ -103,17 +103,20 @@ class Desk:
         self._workspace.note_first(self.id, actor, _ISSUE, why=one_line(why))
         return issued
 
-    def revoke(self, token: str, actor: Actor) -> None:
-        """Have one token count no more, from now on.
+    def revoke(self, token: str, actor: Actor) -> bool:
+        """Have one token count no more, from now on; return whether the journal knows it.
+
+        It need not: a disk may have been full, and who cuts the journal takes nobody's right.
 
         Raises:
-            TargetError: None was issued with this id.
+            TargetError: No token has such an id.
         """
-        issued = (one for one in self._records.journal() if one.action == _ISSUE)
-        if not _ID.fullmatch(token) or not any(one.why.startswith(token) for one in issued):
-            reason = f"none was issued with the id '{one_line(token)[:64]}'"
+        if not _ID.fullmatch(token):
+            reason = f"'{one_line(token)[:64]}' is no id, which has 32 of the letters 0-9 and a-f"
             remedy = "`inferctl journal` tells the ids"
             raise TargetError("revoke", f"a token of workspace '{self.id.name}'", reason, remedy)
+        issued = (one.why for one in self._records.journal() if one.action == _ISSUE)
+        is_known = any(why.startswith(token) for why in issued)
         now = self._workspace.clock.now()
 
         def edit() -> None:
@@ -124,6 +127,7 @@ class Desk:
 
         self._workspace.convergence.change(edit, Publish.NEVER)
         self._workspace.note(self.id, actor, "revoke workspace token", why=token)
+        return is_known
 
     def rotate(self, actor: Actor) -> None:
         """Replace the key that signs them; the key before counts until the next rotation.
