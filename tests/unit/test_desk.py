@@ -287,3 +287,42 @@ def test_a_key_that_cannot_be_read_is_told_and_never_replaced(target, text):
     assert caller(target, token).principal == BEN
     records.drop("signing", "_workspace")
     assert caller(target, issued(target)).principal == BEN
+
+
+OF_IRIS = Principal("identity", "endpoints/iris")
+
+
+@pytest.mark.parametrize("who", [ROBOT, OF_IRIS])
+def test_a_token_ends_with_its_identity_and_one_of_the_same_name_is_another(target, who):
+    there = spec(BEN_CALLS)
+    none = {"identities": [], "endpoints": [], "role_assignments": []}
+    before = issued(target, who)
+    assert caller(target, before).principal == who
+    assert caller(target, issued(target, who)).principal == who  # and does not end the one before
+    assert caller(target, before).principal == who
+    for wanted in (there.model_copy(update=none), there):
+        desired = resolve(wanted)
+        apply(plan(desired, target.observe(["lab"]), "demo"), target, ANN)
+        with pytest.raises(Unproven, match="of that time was deleted"):
+            caller(target, before)
+    assert caller(target, issued(target, who)).principal == who
+
+
+def test_an_identity_that_is_applied_again_keeps_its_tokens(target):
+    before = issued(target, ROBOT)
+    up(target, BEN_CALLS, {"name": "robot-calls", "principal": "robot", "role": "Caller"})
+    assert target.desk("lab").token(caller(target, before), "iris")
+
+
+@pytest.mark.parametrize("name", ["nobody", "endpoints/nope", "endpoints/", ""])
+def test_an_identity_that_is_not_there_gets_no_token(target, name):
+    with pytest.raises(TargetError, match="it is not there"):
+        issued(target, Principal("identity", name))
+
+
+def test_a_note_of_an_identity_that_cannot_be_read_is_told(target):
+    before, records = issued(target, ROBOT), target.memory.ports("lab").records
+    records.put("subjects", "Identity.robot", "half")
+    for asked in (lambda: caller(target, before), lambda: issued(target, ROBOT)):
+        with pytest.raises(TargetError, match="no token counts that was made for this identity"):
+            asked()

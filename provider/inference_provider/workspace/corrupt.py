@@ -2,10 +2,11 @@
 
 from inference_provider.errors import TargetError
 
-SHIFTS = "shifts"
+SHIFTS, SUBJECTS = "shifts", "subjects"
 _REMEDIES = {
     SHIFTS: "restore it, or split the traffic of its endpoint by hand, which drops it; only moved"
-    " away, it lets what is recorded have all requests at once, be it the version that failed"
+    " away, it lets what is recorded have all requests at once, be it the version that failed",
+    SUBJECTS: "restore it; once it is moved away, no token counts that was made for this identity",
 }
 """By section, where making the document again would do harm."""
 _REMEDY = "restore it, or move it away and apply the stack again to recreate it"

@@ -5,7 +5,7 @@ a caller: each request is decided from the records as they are then.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple, get_args
@@ -25,6 +25,11 @@ from inference_provider.workspace.kept_keys import Keys
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.signing import SigningKeys
 from inference_provider.workspace.state import SIGNING, State
+from inference_provider.workspace.subjects import (
+    incarnation,
+    resource_of,
+    settled_incarnation,
+)
 from inference_provider.workspace.tokens import (
     DEFAULT_LIFETIME,
     IssuedToken,
@@ -40,6 +45,8 @@ LONGEST_GIVEN = timedelta(hours=1)
 _SIGNING = "_workspace"
 """Names the workspace's own keys among the signing keys of endpoints; none of these has a `_`."""
 _REVOKED = "revoked"
+_SINCE = "incarnation"
+"""The claim that says which identity of a name is meant."""
 _ID = re.compile(r"[0-9a-f]{32}")
 _ISSUE, _COMMAND = "issue workspace token", "workspace service"
 _LONGEST_NAME = 200
@@ -88,15 +95,16 @@ class Desk:
 
         Raises:
             SpecError: The lifetime is too short or too long.
-            TargetError: The workspace has no service, or its key cannot be read.
+            TargetError: The workspace has no service, or its key cannot be read; or there is no
+                such identity.
         """
         credentials.refuse_lifetime(lifetime, LONGEST_LIFETIME, self.id)
 
         def settled(there: SigningKeys | None) -> SigningKeys:
             return there or SigningKeys(newer=new_signing_key())
 
-        keys = self._settle("make a token of", settled)
-        more = {"principal_type": who.kind, "groups": list(groups)}
+        keys, since = self._settle("make a token of", settled, who)
+        more = {"principal_type": who.kind, "groups": list(groups), _SINCE: since}
         now = self._workspace.clock.now()
         issued = issue(_check(self.id, keys), keys, who.name, now, lifetime, more=more)
         why = f"{issued.id} for {who}, until {issued.expires:%Y-%m-%d %H:%M} UTC"
@@ -144,17 +152,27 @@ class Desk:
         self._workspace.note(self.id, actor, "rotate signing key")
 
     def _settle(
-        self, operation: str, wanted: Callable[[SigningKeys | None], SigningKeys]
-    ) -> SigningKeys:
-        """Have the keys that sign be as they must; it is decided while nobody else changes them."""
+        self,
+        operation: str,
+        wanted: Callable[[SigningKeys | None], SigningKeys],
+        who: Principal | None = None,
+    ) -> tuple[SigningKeys, str]:
+        """Have the keys that sign be as they must; it is decided while nobody else changes them.
+
+        Return them, and the incarnation of an identity.
+        """
         self._workspace.refuse_absent()
-        found: list[SigningKeys] = []
+        found: list[tuple[SigningKeys, str]] = []
 
         def edit() -> None:
             self._refuse_without_service(operation)
             keys = wanted(self._signing(operation))
+            subject = resource_of(who, self.id.name) if who else None
+            if subject and subject.name not in self._state.recorded(subject.kind):
+                raise TargetError("find", str(subject), "it is not there")
+            since = settled_incarnation(self._records, subject) if subject else ""
             self._state.put_signing(_SIGNING, keys)
-            found.append(keys)
+            found.append((keys, since))
 
         self._workspace.convergence.change(edit, Publish.NEVER)
         return found[-1]
@@ -200,7 +218,7 @@ class Desk:
         if issuer == _issuer(self.id):
             own = _check(self.id, self._keys())
             claims = claims_of(token, Takes(own.issuer, (own.audience,), own.jwks), now)
-            return self._known(_by_own(claims), now)
+            return self._known(_by_own(claims), claims, now)
         if issuer and (check := self.provider()) and issuer == check.issuer:
             jwks = fetched(check.jwks_uri) if check.jwks_uri else check.jwks
             takes = Takes(check.issuer, check.audiences, jwks)
@@ -211,10 +229,14 @@ class Desk:
         """Return which tokens of an identity provider count."""
         return provider_check(self._state.of_workspace("identity_provider"))
 
-    def _known(self, caller: Caller, now: datetime) -> Caller:
+    def _known(self, caller: Caller, claims: Mapping[str, Any], now: datetime) -> Caller:
         until = self._state.document(_REVOKED, caller.token, _time) if caller.token else None
         if until and until > now:
             raise Unproven("it was revoked")
+        subject = resource_of(caller.principal, self.id.name)
+        since = incarnation(self._records, subject) if subject else ""
+        if subject and (not since or claims.get(_SINCE) != since):
+            raise Unproven(f"{caller.principal} of that time was deleted")
         return caller
 
     def decide(self, caller: Caller, action: str, scope: Scope) -> Decision:

@@ -22,6 +22,7 @@ from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.reference import Reference
 from inference_provider.spec.secret_store import store_kind
 from inference_provider.spec.workspace import recorded_space
+from inference_provider.workspace import subjects
 from inference_provider.workspace.corrupt import SHIFTS, corrupt
 from inference_provider.workspace.kept_digests import BLUEPRINTS, PLACEHOLDERS, WEBHOOKS
 from inference_provider.workspace.kept_keys import Keys, keys_document, keys_in
@@ -97,6 +98,7 @@ class State:
             keys = self.keys(resource.name) if resource.kind == Kind.ENDPOINT else None
             text = hidden(document.decode(errors="replace"), keys or ())
             self._records.put(CORRUPT, name, text)  # nothing of it is compared any more
+            subjects.forget(self._records, resource)
             self._records.drop(RECORDS, name)
 
     def recorded(self, kind: Kind) -> set[str]:
@@ -164,6 +166,7 @@ class State:
 
         The secrets go first: who is killed in between leaves none that a new resource would take.
         """
+        subjects.forget(self._records, resource)
         if resource.kind == Kind.ENDPOINT:
             self.drop_keys(resource.name)
             self.drop_signing(resource.name)
