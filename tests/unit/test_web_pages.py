@@ -48,7 +48,11 @@ class Desk:
         log = Log(self.log.append)
         refusals = Refusals(desk.note_refused, log=log)
         found = site or site_of("127.0.0.1", PORT, None)
-        shown = pages(Pages(desk, self.target, lambda _uri: "", refusals, found, log))
+        self.now_s = 1.0
+        given = Pages(
+            desk, self.target, lambda _uri: "", refusals, found, log, clock=lambda: self.now_s
+        )
+        shown = pages(given)
         service = Service(desk, lambda _uri: "", refusals, lambda: SITE, pages=shown)
         self.app = application(service)
 
@@ -190,6 +194,42 @@ def test_nobody_is_let_in_or_sees_keys_of_which_the_journal_has_no_room_to_tell(
         assert (shown.status_code, "eyJ" in shown.text) == (409, False)
         assert "no space left" in words(shown)
     assert client.get(IRIS).status_code == 200
+
+
+def test_who_signs_in_again_and_again_loses_their_own_browsers_and_nobody_elses():
+    desk = Desk(READS, role("Reader", "eve"))
+    eve = desk.signed_in(Principal("user", "eve"))
+    mine, token = [desk.client() for _ in range(7)], desk.token()
+    assert [sign_in(client, token).status_code for client in mine] == [303] * 7
+    assert [client.get("/").status_code for client in mine] == [401] * 2 + [200] * 5
+    assert eve.get("/").status_code == 200
+    post(mine[2], "/sign-out")  # which makes room
+    assert sign_in(mine[0], token).status_code == 303
+    assert [client.get("/").status_code for client in (*mine[3:], mine[0])] == [200] * 5
+
+
+def test_who_has_no_role_ends_nobodys_session_and_fills_no_journal():
+    desk = Desk(READS)
+    ben, client, token = desk.signed_in(), desk.client(), desk.token(Principal("user", "eve"))
+    told = [sign_in(client, token).status_code for _ in range(60)]
+    assert told == [403] * 10 + [429] * 50
+    assert ben.get("/").status_code == 200
+    assert len([one for one in journal(desk.target) if one[0] == "eve"]) == 2
+
+
+def test_pages_and_sign_ins_of_one_principal_are_limited_and_no_others():
+    desk = Desk(READS, role("Reader", "eve"))
+    client, token = desk.client(), desk.token()
+    told = [sign_in(client, token).status_code for _ in range(11)]
+    assert told == [303] * 10 + [429]
+    assert len([one for one in journal(desk.target) if one[1] == "sign in to"]) == 10
+    codes = [client.get("/drift/verdict").status_code for _ in range(301)]
+    assert (set(codes[:300]), codes[300]) == ({200}, 429)
+    assert "Try again in 1 s." in words(client.get("/"))
+    assert client.get("/static/console.css").status_code == 200
+    assert desk.signed_in(Principal("user", "eve")).get("/").status_code == 200
+    desk.now_s += 60
+    assert client.get("/").status_code == 200
 
 
 def test_a_page_that_fails_names_the_log_of_the_service(capsys):

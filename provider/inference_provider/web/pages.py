@@ -4,9 +4,12 @@ Each page asks for an action, decided anew for each request by the roles of who 
 for any other caller. What is changed and read is theirs in records and in the journal.
 """
 
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from threading import Lock
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -14,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from inference_provider.access import Scope
+from inference_provider.access import Principal, Scope
 from inference_provider.cli.session import Session
 from inference_provider.console.answers import Refused, Shown, page
 from inference_provider.console.application import OF_ENDPOINT, SIGN_OUT, guarded
@@ -37,6 +40,7 @@ from inference_provider.spec.roles import (
     action_name,
 )
 from inference_provider.web.log import Log
+from inference_provider.web.rates import Rates
 from inference_provider.web.refusals import Refusals
 from inference_provider.workspace.bearer import Unproven
 from inference_provider.workspace.desk import Caller, Desk, Fetched
@@ -63,6 +67,10 @@ NEEDS: Mapping[tuple[str, str], str] = {
     ("POST", f"{OF_ENDPOINT}/test"): SCORE,
 }
 """What a page needs beside that its endpoint, or all, may be read; any other page is refused."""
+MOST_OF_ONE = 5
+"""Browsers that one principal may be signed in with; the one that came first goes."""
+SIGN_INS_PER_MINUTE, PAGES_PER_MINUTE = 10, 300
+"""Of one principal; a page that is open asks again each few seconds."""
 _NOT_HERE = "The workspace service has no stack file. Use `inferctl console` beside the file."
 NOT_NOW = "The records of the workspace cannot be used now. Try again later."
 _NOBODY = "This is no token of the workspace, or counts no more."
@@ -74,10 +82,21 @@ class Tokens(Browsers):
     def __init__(self, desk: Desk, fetched: Fetched) -> None:
         super().__init__()
         self._desk, self._fetched = desk, fetched
+        self._of: dict[Principal, deque[str]] = {}
+        self._lock = Lock()
 
-    def admit(self, token: str) -> str:
-        """Return a cookie for a token that counts."""
-        return self._admit(token)
+    def admit(self, token: str, who: Principal) -> str:
+        """Return a cookie for a token that counts; whose browsers are too many loses the first."""
+        with self._lock:
+            browser = self._admit(token)
+            own = (one for one in self._of.get(who, ()) if self.knows(one))
+            held = self._of[who] = deque([*own, browser])
+            while len(held) > MOST_OF_ONE:
+                self.sign_out(held.popleft())
+            gone = [one for one, theirs in self._of.items() if not any(map(self.knows, theirs))]
+            for one in gone:
+                del self._of[one]
+        return browser
 
     def caller(self, browser: str) -> Caller | None:
         """Return who is signed in; None where the token does not count, or not any more.
@@ -116,6 +135,10 @@ class Pages:
     site: Site
     log: Log = field(default_factory=Log)
     handlers: Handlers = field(default_factory=Handlers)
+    clock: Callable[[], float] = time.monotonic
+    """Seconds that only go on."""
+    sign_ins: Rates = field(default_factory=partial(Rates, SIGN_INS_PER_MINUTE))
+    rates: Rates = field(default_factory=partial(Rates, PAGES_PER_MINUTE))
 
 
 def pages(given: Pages) -> ASGIApp:
@@ -160,12 +183,13 @@ def _signed_in(given: Pages, tokens: Tokens, request: Request, token: str) -> Re
     except Unproven as said:
         given.refusals.add(401, address, str(said))
         raise Refused(401, _NOBODY) from None
+    _refuse_too_many(given, given.sign_ins, caller)
     found = given.desk.decide(caller, READ_ENDPOINT, Scope())
     if not found.allowed:
         given.refusals.add(403, caller.actor.user, found.reason)
         raise Refused(403, "Who has this token may not read the endpoints of the workspace.")
     given.desk.note_sign_in(caller)
-    browser = tokens.admit(token)
+    browser = tokens.admit(token, caller.principal)
     answer = RedirectResponse("/", 303)
     answer.set_cookie(
         given.site.cookie,
@@ -197,6 +221,7 @@ def _admitted(given: Pages, tokens: Tokens, asked: Asked, path: str) -> Asked:
     caller = tokens.caller(asked.browser)
     if caller is None:
         raise Refused(401, f"You are signed in no more. Sign in at {DOOR}.")
+    _refuse_too_many(given, given.rates, caller)
     endpoint = str(asked.request.path_params.get("endpoint", ""))  # never what a query says
     scope = Scope.endpoint(endpoint) if endpoint else Scope()
     _refuse(given, caller, READ_ENDPOINT, scope)
@@ -208,6 +233,13 @@ def _admitted(given: Pages, tokens: Tokens, asked: Asked, path: str) -> Asked:
     writes = bool(endpoint) and given.desk.decide(caller, WRITE_ENDPOINT, scope).allowed
     console = replace(asked.console, session=replace(session, caller=caller), writes=writes)
     return asked._replace(console=console)
+
+
+def _refuse_too_many(given: Pages, rates: Rates, caller: Caller) -> None:
+    wait_s = rates.wait_s(caller.principal, given.clock())
+    if wait_s:
+        given.refusals.add(429, caller.actor.user, "pages above a limit")
+        raise Refused(429, f"That is too often. Try again in {wait_s} s.")
 
 
 def _needed(given: Pages, method: str, path: str, endpoint: str) -> str:
