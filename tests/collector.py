@@ -26,7 +26,7 @@ class Collector(ThreadingHTTPServer):
     """Takes logs at `/v1/logs` and spans at `/v1/traces`.
 
     `statuses` are answered first, one a request; `refuses` says for a request of logs that it is
-    not wanted.
+    not wanted; `cuts` has each answer end before its content does.
     """
 
     daemon_threads = True
@@ -40,6 +40,7 @@ class Collector(ThreadingHTTPServer):
         self.statuses: list[int] = []
         self.refuses: Callable[[list[Any]], bool] = lambda _records: False
         self.answer = ExportLogsServiceResponse()
+        self.cuts = False
         collector = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -54,7 +55,7 @@ class Collector(ThreadingHTTPServer):
                 self.send_response(status)
                 self.send_header("location", "/elsewhere")
                 content = collector.answer.SerializeToString()
-                self.send_header("content-length", str(len(content)))
+                self.send_header("content-length", str(len(content) + collector.cuts))
                 self.end_headers()
                 self.wfile.write(content)
 

@@ -176,6 +176,13 @@ def test_lines_wait_for_a_collector_that_answers_something_else(lab, collector, 
     assert collector.paths == ["/v1/logs"] * 2
 
 
+def test_what_a_collector_took_is_not_sent_again_though_its_answer_is_cut(lab, collector):
+    collector.cuts = True
+    lab.prints(b"one")
+    lab.look(3)
+    assert (collector.bodies(), lab.sent.fault) == (["one"], "")
+
+
 def test_a_line_that_a_collector_does_not_want_is_left_out_alone_and_counted(lab, collector):
     collector.refuses = lambda records: any(one.body.string_value == "bad" for one in records)
     lab.prints(b"one", b"two", b"bad", b"three", b"four")

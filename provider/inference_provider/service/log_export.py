@@ -111,8 +111,6 @@ class LogExport:
     def _open(self, url: str) -> None:
         if url == self._url:
             return
-        if self._collector:
-            self._collector.close()
         self._collector, self._url, self._pause_s = None, "", 0.0
         if url:
             from inference_provider.service.otlp_logs import Collector  # noqa: PLC0415 - an extra

@@ -6,7 +6,6 @@ Its packages are an extra, so import this where they are needed.
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-import requests
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import MeterProvider
@@ -16,7 +15,8 @@ from opentelemetry.sdk.resources import Resource
 
 from inference_provider.metrics.catalogue import CATALOGUE, Metric
 from inference_provider.metrics.series import Series
-from inference_provider.service.collector_url import is_this_machine, with_path
+from inference_provider.service.collector_post import session
+from inference_provider.service.collector_url import with_path
 
 EVERY_S = 15.0
 _PATH = "/v1/metrics"
@@ -34,9 +34,7 @@ class Export:
         every_s: float = EVERY_S,
     ) -> None:
         self.url = url
-        session = requests.Session()
-        session.trust_env = not is_this_machine(url)  # no proxy leads back to here
-        exporter = OTLPMetricExporter(with_path(url, _PATH), timeout=_TIMEOUT_S, session=session)
+        exporter = OTLPMetricExporter(with_path(url, _PATH), timeout=_TIMEOUT_S, session=session())
         reader = PeriodicExportingMetricReader(exporter, export_interval_millis=1000 * every_s)
         resource = Resource({"service.name": "inference", "service.instance.id": workspace})
         # the library writes the name of an instrument in small letters, and that of a view as it is

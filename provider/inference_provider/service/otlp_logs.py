@@ -9,7 +9,6 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
-import requests
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
     ExportLogsServiceResponse,
@@ -17,12 +16,11 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs, SeverityNumber
 
-from inference_provider.service.collector_url import is_this_machine, with_path
+from inference_provider.service.collector_post import Reply, Unanswered, post
+from inference_provider.service.collector_url import with_path
 from inference_provider.workspace.log_rows import TRACE, TYPE, Row
 
 _PATH = "/v1/logs"
-_TIMEOUT_S = 10.0
-_ANSWER_BYTES = 64 * 1024
 _OF_CONTENT = (400, 413)
 """Statuses of a collector that does not want what it was sent, or not so much."""
 _BODY, _TIME = "Message", "TimeGenerated"
@@ -66,44 +64,26 @@ class Collector:
 
     def __init__(self, url: str, workspace: str) -> None:
         self.url = with_path(url, _PATH)
-        self._session = requests.Session()
-        self._session.trust_env = not is_this_machine(url)  # no proxy leads back to here
         self._names = {"service.name": "inference", "service.instance.id": workspace}
 
     def send(self, records: Sequence[Record]) -> Answer:
         """Send rows; a collector that is not there is no error."""
         content = _request(self._names, records).SerializeToString()
-        headers = {"Content-Type": "application/x-protobuf"}
         try:
-            with self._session.post(
-                self.url, content, headers=headers, timeout=_TIMEOUT_S, stream=True,
-                allow_redirects=False,
-            ) as answer:  # fmt: skip
-                return _said(answer.status_code, answer.raw.read(_ANSWER_BYTES))
-        except (requests.RequestException, OSError) as fault:
-            return Answer(Verdict.WAITS, _reason(fault))
-
-    def close(self) -> None:
-        self._session.close()
+            return _said(post(self.url, content, {"Content-Type": "application/x-protobuf"}))
+        except Unanswered as fault:
+            return Answer(Verdict.WAITS, str(fault))
 
 
-def _said(status: int, content: bytes) -> Answer:
-    if not 200 <= status < 300:
-        verdict = Verdict.CONTENT if status in _OF_CONTENT else Verdict.WAITS
-        return Answer(verdict, f"it answered {status}")
+def _said(reply: Reply) -> Answer:
+    if not 200 <= reply.status < 300:
+        verdict = Verdict.CONTENT if reply.status in _OF_CONTENT else Verdict.WAITS
+        return Answer(verdict, f"it answered {reply.status}")
     try:
-        refused = ExportLogsServiceResponse.FromString(content).partial_success
+        refused = ExportLogsServiceResponse.FromString(reply.content).partial_success
     except Exception:  # noqa: BLE001 - of a class of the library's own; the lines were taken
         return Answer(Verdict.TAKEN)
     return Answer(Verdict.TAKEN, refused.error_message, refused.rejected_log_records)
-
-
-def _reason(fault: Exception) -> str:
-    """Return the innermost reason, without addresses of objects."""
-    cause: BaseException = fault
-    while inner := cause.__cause__ or cause.__context__:
-        cause = inner
-    return (cause.strerror if isinstance(cause, OSError) else None) or f"{type(cause).__name__}"
 
 
 def _request(names: Mapping[str, str], records: Iterable[Record]) -> ExportLogsServiceRequest:
