@@ -311,6 +311,31 @@ def test_no_line_of_any_log_stops_the_others(lab, collector, line):
     assert collector.bodies()[3:] == ["POST /endpoints/iris/score 200"]
 
 
+@pytest.mark.parametrize("year", ["0001", "1960", "2600", "9999"])
+def test_a_time_that_otlp_cannot_tell_is_unknown_and_stops_no_line(lab, collector, year):
+    lab.call(ts=f"{year}-01-01T00:00:00.000Z")
+    lab.call(ts=f"{year}-01-01T00:00:00")
+    lab.prints(b"one")
+    lab.look()
+    calls = [one for one in collector.logs if named(one.attributes)["Type"] == CALLS]
+    assert [one.time_unix_nano for one in calls] == [0, 0]
+    assert collector.bodies(CONSOLE) == ["one"]
+
+
+def test_a_row_that_is_no_record_comes_as_it_is_and_stops_no_other(tmp_path, collector):
+    log = tmp_path / "a.log"
+    log.write_bytes(b"one\ntwo\n")
+    rows = {b"one": {"\ud800": 1}, b"two": {"Message": "two"}}
+    export = LogExport(
+        lambda: [Source("a", (log,), lambda line: rows[line.text])],
+        lambda: LogSettings(otlp_endpoint=collector.url),
+        tmp_path / "book.json",
+        "lab",
+    )
+    export.look()
+    assert collector.bodies() == ["{'\\ud800': 1}", "two"]
+
+
 def test_an_empty_line_is_an_empty_line(lab, collector):
     lab.prints(b"", b"two")
     lab.look()

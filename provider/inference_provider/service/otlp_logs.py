@@ -90,10 +90,21 @@ def _request(names: Mapping[str, str], records: Iterable[Record]) -> ExportLogsS
     now_ns = time.time_ns()
     sent = ResourceLogs()
     sent.resource.attributes.extend(_attributes(names))
-    scope = ScopeLogs(log_records=[_record(one, now_ns) for one in records])
+    scope = ScopeLogs(log_records=[_any_record(one, now_ns) for one in records])
     scope.scope.name = "inference_provider"
     sent.scope_logs.append(scope)
     return ExportLogsServiceRequest(resource_logs=[sent])
+
+
+def _any_record(one: Record, now_ns: int) -> LogRecord:
+    try:
+        return _record(one, now_ns)
+    except Exception:  # noqa: BLE001 - a row that nobody foresaw holds up no other
+        return LogRecord(
+            observed_time_unix_nano=now_ns,
+            body=_value(dict(one.row)),
+            attributes=_attributes({"log.record.uid": one.uid}),
+        )
 
 
 def _record(one: Record, now_ns: int) -> LogRecord:
@@ -143,11 +154,12 @@ def _called(row: Row) -> str:
 
 
 def _nanoseconds(text: Any) -> int:
-    """Return a time; 0, which OTLP has for unknown, where it is none."""
+    """Return a time; 0, which OTLP has for unknown, where it is none that it can tell."""
     try:
-        return int(datetime.fromisoformat(text).timestamp() * 1000) * 1_000_000
-    except (TypeError, ValueError, OverflowError):
+        found = int(datetime.fromisoformat(text).timestamp() * 1000) * 1_000_000
+    except (TypeError, ValueError, OverflowError, OSError):
         return 0
+    return found if 0 <= found < 2**64 else 0
 
 
 def _attributes(named: Mapping[str, Any]) -> list[KeyValue]:
