@@ -15,6 +15,7 @@ from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.log_sources import log_sources
 from inference_provider.targets.log_tail import Source
 from inference_provider.targets.sent_logs import SentLogs, described, read
+from inference_provider.workspace.log_rows import Row
 
 CALL = {
     "ts": "2026-11-27T12:00:00.005Z", "request_id": "r-1", "client_request_id": None,
@@ -325,7 +326,7 @@ def test_a_time_that_otlp_cannot_tell_is_unknown_and_stops_no_line(lab, collecto
 def test_a_row_that_is_no_record_comes_as_it_is_and_stops_no_other(tmp_path, collector):
     log = tmp_path / "a.log"
     log.write_bytes(b"one\ntwo\n")
-    rows = {b"one": {"\ud800": 1}, b"two": {"Message": "two"}}
+    rows: dict[bytes, Row] = {b"one": {"\ud800": 1}, b"two": {"Message": "two"}}
     export = LogExport(
         lambda: [Source("a", (log,), lambda line: rows[line.text])],
         lambda: LogSettings(otlp_endpoint=collector.url),
