@@ -218,7 +218,7 @@ def test_lines_that_were_gone_before_they_could_be_sent_are_told_everywhere(lab,
             path = lab.log.with_name(f"{lab.log.name}{newer}")
             if path.exists():
                 path.replace(lab.log.with_name(f"{lab.log.name}.{older}"))
-    lab.look()
+    lab.look(2)
     assert collector.bodies()[1:] == [
         "Lines of logs/iris/blue/iris.blue.ab.0.log may be missing before this: its files were gone"
         " before they were sent",
@@ -226,6 +226,28 @@ def test_lines_that_were_gone_before_they_could_be_sent_are_told_everywhere(lab,
     ]
     assert lab.sent.lost == 1
     assert capfd.readouterr().err == ("lines of 1 logs were gone before they could be sent\n")
+
+
+def test_a_line_that_is_not_wanted_right_after_lost_ones_is_left_out_as_any_other(lab, collector):
+    lab.prints(b"one")
+    lab.look()
+    lab.log.unlink()
+    lab.log.write_bytes(b"bad\ntwo\nthree\n")
+    collector.refuses = lambda records: any(one.body.string_value == "bad" for one in records)
+    lab.look(9)
+    assert collector.bodies()[2:] == ["two", "three"]
+    assert (lab.sent.lost, lab.sent.rejected, lab.sent.fault) == (1, 1, "")
+
+
+def test_a_collector_that_does_not_want_what_is_told_of_lost_lines_gets_the_others(lab, collector):
+    lab.prints(b"one")
+    lab.look()
+    lab.log.unlink()
+    lab.log.write_bytes(b"two\nthree\n")
+    collector.refuses = lambda records: any("may be missing" in str(one.body) for one in records)
+    lab.look(9)
+    assert collector.bodies() == ["one", "two", "three"]
+    assert (lab.sent.lost, lab.sent.rejected) == (1, 1)
 
 
 def test_a_log_whose_lines_were_all_sent_may_go_and_begin_anew_in_silence(lab, collector, capfd):

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from inference_provider.errors import InferenceError
 from inference_provider.spec.logs import LogSettings
-from inference_provider.targets.log_tail import LONGEST_BYTES, Line, Position, Source, new_lines
+from inference_provider.targets.log_tail import (
+    LONGEST_BYTES,
+    Line,
+    Position,
+    Source,
+    Tail,
+    new_lines,
+)
 from inference_provider.targets.private_file import write_private
 from inference_provider.targets.sent_logs import SentLogs, read
 from inference_provider.workspace.log_rows import TYPE, Row
@@ -161,12 +168,12 @@ class LogExport:
                 self._say(one.name, f"{one.name} is not sent: {fault}")
                 continue
             self._said.pop(one.name, None)
-            gone = tail.position is None and self._left.get(one.name, 0) > 0
-            if tail.lost or gone:
-                found = found._replace(lost=found.lost + 1)
+            if tail.lost or (tail.position is None and self._left.get(one.name, 0) > 0):
                 found.records.append(Record(_told_lost(one.name), f"lost {one.name} {time.time()}"))
+                found = found._replace(lost=found.lost + 1, is_full=found.is_full or tail.lost)
+                tail, left_lines = _before(tail), left_lines - 1
             found.records.extend(Record(_row(one, line), line.uid) for line in tail.lines)
-            used = sum(len(line.text) + 1 for line in tail.lines)
+            used = _bytes_of(tail)
             left_bytes, left_lines = left_bytes - used, left_lines - len(tail.lines)
             found.left[one.name] = tail.left
             # what is left of a log that was not read to its end may be a line that has none yet
@@ -240,6 +247,18 @@ class LogExport:
         if self._said.get(of) != said:
             print(said, file=sys.stderr, flush=True)  # noqa: T201 - the log of the process
         self._said[of] = said
+
+
+def _before(tail: Tail) -> Tail:
+    """Return a tail of which no line is taken yet.
+
+    What is told before it is a record of its own: no line with it could be asked for alone.
+    """
+    return tail._replace(lines=[], position=tail.start, left=tail.left + _bytes_of(tail))
+
+
+def _bytes_of(tail: Tail) -> int:
+    return sum(len(line.text) + 1 for line in tail.lines)
 
 
 def _row(source: Source, line: Line) -> Row:

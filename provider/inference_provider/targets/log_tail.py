@@ -57,6 +57,8 @@ class Tail(NamedTuple):
     lines: list[Line]
     position: Position | None
     """Up to these lines; None where there is no file."""
+    start: Position | None
+    """Before these lines."""
     left: int
     """Bytes after them."""
     lost: bool
@@ -115,7 +117,7 @@ def _opened(paths: Sequence[Path], opened: ExitStack) -> list[_Part]:
 
 def _read(parts: Sequence[_Part], offset: int, most_bytes: int, most_lines: int) -> Tail:
     lines: list[Line] = []
-    position: Position | None = None
+    position = start = parts[0].position(offset) if parts else None
     left = sum(one.size for one in parts) - offset
     for part in parts:
         part.file.seek(offset)
@@ -130,7 +132,7 @@ def _read(parts: Sequence[_Part], offset: int, most_bytes: int, most_lines: int)
         if is_last or used < len(content) or most_bytes <= LONGEST_BYTES:
             break
         offset = 0
-    return Tail(lines, position, left, lost=False)
+    return Tail(lines, position, start, left, lost=False)
 
 
 def _split(content: bytes, *, is_over: bool) -> Iterator[tuple[bytes, int]]:
