@@ -192,13 +192,35 @@ def test_a_line_that_a_collector_does_not_want_is_left_out_alone_and_counted(lab
     assert (lab.sent.rejected, lab.sent.fault) == (1, "")
 
 
-def test_a_collector_that_wants_nothing_at_all_costs_one_line_a_pause(lab, collector):
+def test_lines_wait_for_a_collector_that_wants_nothing_at_all(lab, collector, capfd):
     collector.refuses = lambda _records: True
     lab.prints(*(b"%d" % n for n in range(1000)))
     pauses = [lab.look() for _ in range(14)]
-    assert lab.sent.rejected == 5
-    assert lab.sent.fault == "it answered 400"
+    assert (lab.sent.rejected, lab.sent.fault) == (0, "it answered 400, to whatever it got")
     assert pauses[-5:] == [1, 2, 4, 8, 16]
+    assert capfd.readouterr().err == (
+        f"logs do not go to {collector.url}: it answered 400, to whatever it got\n"
+    )
+    collector.refuses = lambda _records: False
+    lab.look(20)
+    assert collector.bodies() == [str(n) for n in range(1000)]
+    assert lab.sent.fault == ""
+
+
+def test_a_line_that_is_not_wanted_before_any_other_was_taken_is_told_in_its_place(lab, collector):
+    collector.refuses = lambda records: any(one.body.string_value == "bad" for one in records)
+    lab.prints(b"bad", b"bad")
+    lab.look(6)
+    told = collector.bodies("LineRefused")
+    start = (
+        "A line is left out, as this collector does not want it: AmlOnlineEndpointConsoleLog of "
+    )
+    assert len(told) == 2
+    assert all(one.startswith(start) and one.endswith("; it answered 400") for one in told)
+    assert lab.sent.rejected == 2
+    lab.prints(b"one")
+    lab.look()
+    assert collector.bodies(CONSOLE) == ["one"]
 
 
 def test_lines_that_a_collector_says_it_left_out_are_counted(lab, collector):

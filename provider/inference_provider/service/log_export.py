@@ -78,6 +78,8 @@ class LogExport:
         self._collector: Collector | None = None
         self._url = ""
         self._most_lines = _BATCH_LINES
+        self._takes = False
+        """Whether lines were taken since one was passed over."""
         self._pause_s = 0.0
         self._turn = 0
         self._left: dict[str, int] = {}
@@ -118,7 +120,7 @@ class LogExport:
     def _open(self, url: str) -> None:
         if url == self._url:
             return
-        self._collector, self._url, self._pause_s = None, "", 0.0
+        self._collector, self._url, self._pause_s, self._takes = None, "", 0.0, False
         if url:
             from inference_provider.service.otlp_logs import Collector  # noqa: PLC0415 - an extra
 
@@ -145,10 +147,27 @@ class LogExport:
         if answer.verdict is Verdict.CONTENT and len(batch.records) > 1:
             self._most_lines = len(batch.records) // 2  # until it is known which one it is
             return True
-        if answer.verdict is Verdict.CONTENT:
-            self._pass_over(batch)
+        if answer.verdict is Verdict.CONTENT and not self._leave_out(batch, answer.fault):
+            answer = answer._replace(fault=f"{answer.fault}, to whatever it got")
         self._wait(answer.fault)
         return False
+
+    def _leave_out(self, batch: _Batch, fault: str) -> bool:
+        """Pass a line over where the collector takes others; else it wants none: they wait.
+
+        Where it has taken none since the last one, it is told of this one, as the other.
+        """
+        from inference_provider.service.otlp_logs import Record, Verdict  # noqa: PLC0415 - as above
+
+        assert self._collector
+        (one,) = batch.records
+        if not self._takes:
+            told = Record(_told_refused(one.row, fault), f"refused {one.uid}")
+            self._takes = self._collector.send([told]).verdict is Verdict.TAKEN
+        takes, self._takes = self._takes, False
+        if takes:
+            self._pass_over(batch)
+        return takes
 
     def _batch(self, sources: Sequence[Source]) -> _Batch:
         from inference_provider.service.otlp_logs import Record  # noqa: PLC0415 - as above
@@ -187,7 +206,7 @@ class LogExport:
         """Note that a batch is done with."""
         if batch.records:
             self._most_lines = min(_BATCH_LINES, self._most_lines * 2)
-            self._pause_s = 0.0
+            self._pause_s, self._takes = 0.0, True
             self._said.pop("sending", None)
             calm = {"fault": "", "since": None, "rejected": self._sent.rejected + rejected}
             self._sent = self._sent.model_copy(update=calm)
@@ -270,8 +289,19 @@ def _row(source: Source, line: Line) -> Row:
 
 
 def _told_lost(name: str) -> Row:
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    message = (
-        f"Lines of {name} may be missing before this: its files were gone before they were sent"
+    return _told(
+        "LinesLost",
+        f"Lines of {name} may be missing before this: its files were gone before they were sent",
     )
-    return {TYPE: "LinesLost", "TimeGenerated": now, "Name": "LinesLost", "Message": message}
+
+
+def _told_refused(row: Row, fault: str) -> Row:
+    of = f"{row.get(TYPE)} of {row.get('TimeGenerated') or 'an unknown time'}"
+    return _told(
+        "LineRefused", f"A line is left out, as this collector does not want it: {of}; {fault}"
+    )
+
+
+def _told(name: str, message: str) -> Row:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return {TYPE: name, "TimeGenerated": now, "Name": name, "Message": message}

@@ -27,6 +27,7 @@ _BODY, _TIME = "Message", "TimeGenerated"
 _WARNINGS = (
     "BackOff",
     "ContainerCrash",
+    "LineRefused",
     "LinesLost",
     "LivenessProbeFailed",
     "ReadinessProbeFailed",
