@@ -1,8 +1,8 @@
 """The rule of an alert, and what was measured -> whether it fires or resolves, and why. Pure.
 
 Each look at a workspace becomes one `Look` of a rule; the looks of its window say whether it is
-beyond its threshold. What was not measured neither fires nor resolves. Windows go by a clock that
-never decreases, the time of day is only told.
+beyond its threshold. What was not measured fires nothing, and resolves nothing as long as the
+router does not answer. Windows go by a clock that never decreases, the time of day is only told.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ from inference_provider.spec.alert import ERROR_RATE, SHARES, USUAL_REQUESTS, Al
 
 _LOOKS = 60
 """How many of a window are remembered, about; older ones are put together."""
-_LONGEST_S = 30.0
+LONGEST_S = 30.0
 """Between two looks; what was counted in a longer time is of no window."""
 _MEASURED = 0.5
 """Share of a window that has to be measured."""
@@ -44,6 +44,7 @@ _WORDS = {
     "less_than_or_equal": "at or below",
 }
 UNMEASURED = "it is not measured now"
+NO_LONGER = "it is no longer measured"
 FIRED = "Fired"
 
 
@@ -86,6 +87,8 @@ class Verdict:
     value: float | None
     why: str
     """A sentence."""
+    is_silent: bool = False
+    """Whether too little is there to measure: too few requests, no deployment, no instance."""
 
 
 class Standing(Frozen):
@@ -116,7 +119,7 @@ def grown_between(before: Reading | None, now: Reading) -> dict[str, Growth] | N
         now: The newest one.
     """
     grown = growth(before.router, now.router) if before else None
-    if before is None or grown is None or not 0 < now.at_s - before.at_s <= _LONGEST_S:
+    if before is None or grown is None or not 0 < now.at_s - before.at_s <= LONGEST_S:
         return None
     found = dict[str, Growth]()
     for (of, deployment, status), count in grown.requests.items():
@@ -172,7 +175,7 @@ def seen(
         known: The series of the endpoint.
     """
     values = [s.value for s in known if _is_of(rule, s)]
-    if not values or last_s is None or not 0 < at_s - last_s <= _LONGEST_S:
+    if not values or last_s is None or not 0 < at_s - last_s <= LONGEST_S:
         return None
     if rule.metric == CAPACITY.name:
         values = [sum(values)]
@@ -243,7 +246,9 @@ def _together(looks: Sequence[Look]) -> Look:
     )
 
 
-def judged(rule: AlertRule, looks: Sequence[Look], at_s: float, *, is_measured: bool) -> Verdict:
+def judged(
+    rule: AlertRule, looks: Sequence[Look], at_s: float, *, is_measured: bool, answered: bool
+) -> Verdict:
     """Return what the looks of a rule's window say.
 
     Args:
@@ -251,18 +256,20 @@ def judged(rule: AlertRule, looks: Sequence[Look], at_s: float, *, is_measured: 
         looks: What `remembered` returned.
         at_s: Now, by the clock of the looks.
         is_measured: Whether the newest look was taken now.
+        answered: Whether the router answers now.
     """
     whole = _together(looks) if looks else Look(at_s, at_s, 0)
     seen_s = max(0.0, at_s - whole.begin_s)
     if not is_measured:
-        return Verdict(None, None, UNMEASURED)
+        return Verdict(None, None, UNMEASURED, is_silent=answered and not is_counted(rule))
     if seen_s < rule.window_s or whole.seconds < _MEASURED * rule.window_s:
         measured = min(whole.seconds, rule.window_s)
         return Verdict(None, None, f"measured for {measured:.0f} s of {rule.window_s} s")
     requests = sum(whole.bins.values()) if rule.metric in _SHARE_OF else whole.of
     least = rule.min_requests or USUAL_REQUESTS
     if rule.metric in SHARES and requests < least:
-        return Verdict(None, None, f"{requests:.0f} requests in {rule.window_s} s, needs {least}")
+        said = f"{requests:.0f} requests in {rule.window_s} s, needs {least}"
+        return Verdict(None, None, said, is_silent=True)
     value = _aggregated(rule, whole)
     if value is None:
         return Verdict(None, None, "it has no value")
@@ -332,6 +339,7 @@ def decided(
     there: Standing,
     *,
     well_s: float,
+    silent_s: float,
     now: datetime,
 ) -> Standing:
     """Return how an alert stands after a look; the same one where nothing changes.
@@ -341,10 +349,14 @@ def decided(
         verdict: What its window says.
         there: How it stood.
         well_s: For how long it has not been beyond its threshold, as far as that was measured.
+        silent_s: For how long too little was there to measure, though the router answered.
         now: The time of day.
     """
     if there.has_fired and not rule.enabled:
         return _resolved(there, "it was turned off", now)
+    if there.has_fired and silent_s >= max(rule.window_s, rule.resolve_after_s):
+        why = "" if verdict.why == UNMEASURED else f": {verdict.why}"
+        return _resolved(there, f"{NO_LONGER}{why}", now)
     if not rule.enabled or verdict.beyond is None:
         return there
     if verdict.beyond and not there.has_fired:

@@ -49,6 +49,7 @@ class Service:
         self.sent = 0
         self.fault: Exception | None = None
         self.router: Counted | None = None
+        self.is_there = True
         self.unreadable: set[str] = set()
         self.start()
 
@@ -70,6 +71,8 @@ class Service:
     def meter(self) -> Reading:
         if self.fault:
             raise self.fault
+        if not self.is_there:
+            return Reading(self.clock.passed_s, {"": self.router})
         use = InstanceUse("iris/blue", "iris.blue.g.0", cpu=self.cpu)
         return Reading(self.clock.passed_s, {"": self.router}, (use,))
 
@@ -103,6 +106,19 @@ def rule(**fields: Any) -> AlertRule:
         "webhook": "ops",
     }
     return AlertRule(**usual | fields)
+
+
+def counted(**by_status: int) -> Counted:
+    """Return what a router has counted of one deployment."""
+    return Counted(
+        requests={("iris", "blue", status): count for status, count in by_status.items()},
+        model_errors={},
+        bytes={},
+        latency={},
+        instances={("iris", "blue"): (1, 1)},
+        connections=1,
+        connected=1,
+    )
 
 
 @pytest.fixture
@@ -214,6 +230,35 @@ def test_one_that_is_removed_is_forgotten_and_that_is_told(service):
     service.rules = {"iris": {"busy": rule()}}
     service.look(95)
     assert service.got == [FIRED, FIRED]
+
+
+def test_one_of_an_instance_that_is_gone_is_resolved_while_the_router_answers(service):
+    service.look(95)
+    service.is_there = False
+    service.look(95, 20)
+    assert service.got == [FIRED]  # nobody says that it is gone
+    service.router = counted()
+    service.look(95, 2)
+    assert service.got == [FIRED]
+    service.look(95, 1)
+    assert service.got == [FIRED, RESOLVED]
+    assert service.state.standing.why == "it is no longer measured"
+    service.is_there = True
+    service.look(95)
+    assert service.got == [FIRED, RESOLVED, FIRED]
+
+
+def test_errors_of_an_endpoint_that_nobody_calls_any_more_are_resolved(service):
+    service.rules = {"iris": {"busy": rule(metric="ErrorRate", threshold=5)}}
+    for at in range(6):
+        service.router = counted(**{"503": 20 * at})
+        service.look(0, 1)
+    assert service.got == [FIRED]
+    service.look(0, 4)
+    assert service.got == [FIRED]
+    service.look(0, 1)
+    assert service.got == [FIRED, RESOLVED]
+    assert service.state.standing.why == "it is no longer measured: 0 requests in 15 s, needs 10"
 
 
 def test_one_that_cannot_be_read_is_kept_as_it_is(service):

@@ -42,7 +42,7 @@ class Watch:
         self.at_s = 1000.0
         self.looks: tuple[Look, ...] = ()
         self.standing = Standing()
-        self.well_s = 0.0
+        self.well_s = self.silent_s = 0.0
         self.verdict = Verdict(None, None, "")
         self.turns: list[tuple[float, str]] = []
         self.total: dict[str, int] = {}
@@ -70,14 +70,26 @@ class Watch:
             one = alerts.seen(self.rule, self.last_s, self.at_s, known)
         looks = (*self.looks, one) if one else self.looks
         self.looks = alerts.remembered(self.rule, looks, self.at_s)
-        self.verdict = alerts.judged(self.rule, self.looks, self.at_s, is_measured=one is not None)
+        self.verdict = alerts.judged(
+            self.rule,
+            self.looks,
+            self.at_s,
+            is_measured=one is not None,
+            answered=router is not None,
+        )
+        if self.verdict.is_silent:
+            self.silent_s += EVERY_S
+        elif self.verdict.beyond is not None:
+            self.silent_s = 0.0
         if self.verdict.beyond:
             self.well_s = 0.0
         elif one and self.verdict.beyond is False:
             self.well_s += one.seconds
         before = self.standing
         at = START + timedelta(seconds=self.at_s)
-        self.standing = alerts.decided(self.rule, self.verdict, before, well_s=self.well_s, now=at)
+        self.standing = alerts.decided(
+            self.rule, self.verdict, before, well_s=self.well_s, silent_s=self.silent_s, now=at
+        )
         if self.standing.condition != before.condition:
             self.turns.append((self.at_s - 1000, self.standing.condition))
         self.last_s, self.before = self.at_s, now if router else self.before
@@ -123,14 +135,46 @@ def test_what_a_caller_did_wrong_is_no_error(answers, value):
     assert watch.verdict.value == value
 
 
-def test_a_few_requests_say_nothing_and_resolve_nothing():
-    watch = Watch()
+def test_a_few_requests_say_nothing_and_resolve_what_has_fired_after_a_whole_window():
+    watch = Watch(resolve_after_s=30)
     for _ in range(5):
         watch.look(watch.answers(_503=50))
-    for _ in range(10):
+    for _ in range(7):
         said = watch.look(watch.answers(_200=1))
     assert said == "3 requests in 15 s, needs 10"
     assert watch.standing.has_fired
+    for _ in range(10):
+        watch.look(watch.answers(_200=1))
+    assert watch.turns == [(20, "Fired"), (65, "Resolved")]
+    assert watch.standing.why == "it is no longer measured: 3 requests in 15 s, needs 10"
+    for _ in range(4):
+        watch.look(watch.answers(_503=50))
+    assert [what for _, what in watch.turns] == ["Fired", "Resolved", "Fired"]
+
+
+def test_one_whose_instances_are_gone_is_resolved_after_a_whole_window_and_fires_anew():
+    watch = Watch(metric="CpuUtilizationPercentage", threshold=80, window_s=30)
+    for _ in range(8):
+        watch.used(95)
+    for _ in range(5):
+        watch.used(None)
+    assert watch.turns == [(35, "Fired")]
+    watch.used(None)
+    assert watch.turns == [(35, "Fired"), (70, "Resolved")]
+    assert watch.standing.why == "it is no longer measured"
+    for _ in range(8):
+        watch.used(95)
+    assert [what for _, what in watch.turns] == ["Fired", "Resolved", "Fired"]
+
+
+def test_a_value_between_begins_the_time_without_one_anew():
+    watch = Watch(metric="CpuUtilizationPercentage", threshold=80, resolve_after_s=30)
+    for _ in range(5):
+        watch.used(95)
+    for _ in range(10):
+        for cpu in (None, None, 95, 95, 95, 95):
+            watch.used(cpu)
+    assert watch.turns == [(20, "Fired")]
 
 
 def test_a_router_that_does_not_answer_neither_fires_nor_resolves():
@@ -172,7 +216,7 @@ def test_time_that_was_not_measured_does_not_count_as_well():
     for _ in range(5):
         watch.used(95)
     for _ in range(8):
-        watch.used(None)
+        watch.look(None)
     for _ in range(3):
         watch.used(5)
     assert watch.standing.has_fired

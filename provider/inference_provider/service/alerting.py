@@ -52,20 +52,29 @@ class _Watched:
 
     looks: tuple[Look, ...] = ()
     well_s: float = 0.0
+    silent_s: float = 0.0
     last: tuple[Any, ...] = ()
     """What its looks are of: others begin where that changes."""
     is_sending: bool = False
     next_s: float = 0.0
     """When the next message may be sent, by a clock that never decreases."""
 
-    def judged(self, rule: AlertRule, one: Look | None, at_s: float) -> Verdict:
-        """Return what the window of a rule says after a look; None where that was not measured."""
+    def judged(self, rule: AlertRule, measured: "_Measured", endpoint: str) -> Verdict:
+        """Return what the window of a rule of an endpoint says after a look."""
         what = (rule.metric, rule.dimensions)
         if self.last != what:
-            self.looks, self.well_s, self.last = (), 0.0, what
+            self.looks, self.last = (), what
+            self.well_s = self.silent_s = 0.0
+        one, at_s = measured.look(rule, endpoint), measured.at_s
         looks = (*self.looks, one) if one else self.looks
         self.looks = alerts.remembered(rule, looks, at_s)
-        verdict = alerts.judged(rule, self.looks, at_s, is_measured=one is not None)
+        verdict = alerts.judged(
+            rule, self.looks, at_s, is_measured=one is not None, answered=measured.answered
+        )
+        if verdict.is_silent:
+            self.silent_s += one.seconds if one else measured.since_last_s
+        elif verdict.beyond is not None:
+            self.silent_s = 0.0
         if verdict.beyond:
             self.well_s = 0.0
         elif one and verdict.beyond is False:
@@ -82,9 +91,17 @@ class _Measured:
     """When the router has answered before."""
     last_s: float | None
     """When the look before was."""
+    answered: bool
+    """Whether the router did."""
     growth: Mapping[str, Growth] | None
     """By endpoint; None where nobody knows."""
     known: Mapping[str, list[Series]]
+
+    @property
+    def since_last_s(self) -> float:
+        """Seconds since the look before; 0 where that was long ago."""
+        passed_s = self.at_s - (self.at_s if self.last_s is None else self.last_s)
+        return passed_s if 0 < passed_s <= alerts.LONGEST_S else 0.0
 
     def look(self, rule: AlertRule, endpoint: str) -> Look | None:
         """Return what of it a rule of an endpoint is about; None where it was not measured."""
@@ -166,6 +183,7 @@ class Alerting:
             reading.at_s,
             before.at_s if before else reading.at_s,
             self._last_s,
+            reading.answered,
             alerts.grown_between(before, reading),
             alerts.of_endpoints(series(before or reading, reading)),
         )
@@ -182,8 +200,15 @@ class Alerting:
         now = self._place.clock.now()
         verdict = Verdict(None, None, alerts.UNMEASURED if rule.enabled else "it is turned off")
         if rule.enabled and measured:
-            verdict = watched.judged(rule, measured.look(rule, name[0]), measured.at_s)
-        standing = alerts.decided(rule, verdict, state.standing, well_s=watched.well_s, now=now)
+            verdict = watched.judged(rule, measured, name[0])
+        standing = alerts.decided(
+            rule,
+            verdict,
+            state.standing,
+            well_s=watched.well_s,
+            silent_s=watched.silent_s,
+            now=now,
+        )
         state = state.model_copy(
             update={"value": verdict.value, "said": verdict.why, "looked": now}
         )
