@@ -45,6 +45,7 @@ _WORDS = {
 }
 UNMEASURED = "it is not measured now"
 NO_LONGER = "it is no longer measured"
+ANOTHER = "it is another rule now"
 FIRED = "Fired"
 
 
@@ -364,6 +365,20 @@ def decided(
     if there.has_fired and not verdict.beyond and well_s >= rule.resolve_after_s:
         return _resolved(there, verdict.why, now)
     return there
+
+
+def is_another(rule: AlertRule, than: AlertRule) -> bool:
+    """Whether a rule is about something else than one that it had the name of."""
+    return _what(rule) != _what(than)
+
+
+def _what(rule: AlertRule) -> tuple[object, ...]:
+    return rule.metric, rule.dimensions, rule.aggregation, rule.operator.startswith("greater")
+
+
+def begun_anew(there: Standing, now: datetime) -> Standing:
+    """Return how an alert stands whose name is that of another one now."""
+    return _resolved(there, ANOTHER, now) if there.has_fired else Standing()
 
 
 def _resolved(there: Standing, why: str, now: datetime) -> Standing:

@@ -51,6 +51,8 @@ class Service:
         self.router: Counted | None = None
         self.is_there = True
         self.unreadable: set[str] = set()
+        self.incarnations = dict[str, str]()
+        self.bodies = list[Any]()
         self.start()
 
     def start(self) -> None:
@@ -60,6 +62,7 @@ class Service:
             meter=self.meter,
             rules=lambda: self.rules,
             unreadable=lambda: self.unreadable,
+            incarnations=lambda: self.incarnations,
             webhooks=lambda _endpoint: self.webhooks,
             file=self.file,
             tell=lambda *event: self.events.append(event),
@@ -80,6 +83,7 @@ class Service:
         self.sent += 1
         self.held.wait(20)
         if not self.answer:
+            self.bodies.append(body)
             said = body["data"]["essentials"]
             self.got.append((url.get_secret_value(), said["monitorCondition"]))
         return self.answer
@@ -293,6 +297,67 @@ def test_what_another_metric_has_said_counts_no_more(service):
     service.rules = {"iris": {"busy": rule(metric="GpuUtilizationPercentage")}}
     service.look(5)
     assert service.state.said == "it is not measured now"
+    assert service.got == [FIRED, RESOLVED]
+    assert service.state.standing.why == "it is another rule now"
+    [condition] = service.bodies[1]["data"]["alertContext"]["condition"]["allOf"]
+    assert (condition["metricName"], condition["threshold"]) == ("CpuUtilizationPercentage", "80")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"dimensions": {"deployment": ["blue"]}},
+        {"aggregation": "maximum"},
+        {"operator": "less_than", "threshold": 99},
+    ],
+)
+def test_one_that_is_another_rule_fires_anew_also_where_the_service_was_killed_meanwhile(
+    service, fields
+):
+    service.look(95)
+    service.rules = {"iris": {"busy": rule(**fields)}}
+    service.start()
+    service.look(95)
+    assert service.got == [FIRED, RESOLVED, FIRED]
+    assert len({one["data"]["essentials"]["alertId"] for one in service.bodies}) == 2
+
+
+def test_what_another_rule_had_resolved_is_said_of_none(service):
+    service.look(95)
+    service.look(5)
+    service.rules = {"iris": {"busy": rule(metric="GpuUtilizationPercentage")}}
+    service.look(5, 1)
+    assert service.state.standing.since is None
+    assert service.got == [FIRED, RESOLVED]
+
+
+def test_one_of_an_endpoint_that_is_made_again_begins_anew(service):
+    service.look(95)
+    service.incarnations = {"iris": "1"}  # it was made before Pulumi held it
+    service.look(95)
+    assert service.got == [FIRED]
+    service.incarnations = {"iris": "2"}
+    service.look(95)
+    assert service.got == [FIRED, RESOLVED, FIRED]
+
+
+def test_a_message_tells_of_the_rule_that_fired(service):
+    service.answer = "it answered 503"
+    service.look(95)
+    service.rules = {"iris": {"busy": rule(threshold=90)}}
+    service.answer = ""
+    service.look(95)
+    [condition] = service.bodies[0]["data"]["alertContext"]["condition"]["allOf"]
+    assert condition["threshold"] == "80"
+
+
+def test_a_state_of_a_rule_of_a_newer_release_is_read_and_nothing_fires_twice(service):
+    service.look(95)
+    document = json.loads(service.file.read_text())
+    document["iris"]["busy"]["rule"] |= {"metric": "TokensPerSecond", "snooze": True}
+    service.file.write_text(json.dumps(document))
+    service.start()
+    service.look(95)
     assert service.got == [FIRED]
 
 

@@ -161,6 +161,7 @@ def _alerts_on_this_machine(target: "LocalTarget", workspace: str) -> "Alerting"
             meter=target.meter(workspace),
             rules=partial(target.alert_rules, workspace),
             unreadable=partial(target.unreadable_alerts, workspace),
+            incarnations=partial(target.alert_incarnations, workspace),
             webhooks=webhooks,
             file=folders.alerts,
             tell=tell,

@@ -53,18 +53,16 @@ class _Watched:
     looks: tuple[Look, ...] = ()
     well_s: float = 0.0
     silent_s: float = 0.0
-    last: tuple[Any, ...] = ()
-    """What its looks are of: others begin where that changes."""
     is_sending: bool = False
     next_s: float = 0.0
     """When the next message may be sent, by a clock that never decreases."""
 
+    def begin_anew(self) -> None:
+        """Forget what was measured: it was of another rule."""
+        self.looks, self.well_s, self.silent_s = (), 0.0, 0.0
+
     def judged(self, rule: AlertRule, measured: "_Measured", endpoint: str) -> Verdict:
         """Return what the window of a rule of an endpoint says after a look."""
-        what = (rule.metric, rule.dimensions)
-        if self.last != what:
-            self.looks, self.last = (), what
-            self.well_s = self.silent_s = 0.0
         one, at_s = measured.look(rule, endpoint), measured.at_s
         looks = (*self.looks, one) if one else self.looks
         self.looks = alerts.remembered(rule, looks, at_s)
@@ -128,6 +126,8 @@ class Place:
     file: Path
     tell: Tell
     clock: Clock
+    incarnations: Callable[[], Mapping[str, str]] = dict
+    """Returns which creation of an endpoint is there, by endpoint, of those that know theirs."""
     post: Callable[[SecretStr, Any], str] = field(default=send)
 
 
@@ -154,7 +154,7 @@ class Alerting:
         rules = {
             (of, n): one for of, some in self._place.rules().items() for n, one in some.items()
         }
-        unreadable = self._place.unreadable()
+        unreadable, incarnations = self._place.unreadable(), self._place.incarnations()
         with self._lock:
             for gone in self._states.keys() - rules.keys():
                 if gone[0] not in unreadable:
@@ -168,6 +168,7 @@ class Alerting:
         measured = self._measured(reading) if reading else None
         with self._lock:
             for name, rule in rules.items():
+                self._begin_anew(name, rule, incarnations.get(name[0], ""))
                 self._look_at(name, rule, measured)
             self._save()
             self._send(rules)
@@ -195,9 +196,22 @@ class Alerting:
 
     # -- one alert -----------------------------------------------------------------------------
 
-    def _look_at(self, name: Name, rule: AlertRule, measured: _Measured | None) -> None:
+    def _begin_anew(self, name: Name, rule: AlertRule, incarnation: str) -> None:
+        """Resolve what has fired under the name of a rule, where that was another rule."""
         watched, state = self._watched.setdefault(name, _Watched()), self._of(name)
-        now = self._place.clock.now()
+        before, made = state.rule, state.incarnation
+        is_new = before is not None and alerts.is_another(rule, before)
+        if is_new or (made and incarnation and made != incarnation):
+            watched.begin_anew()
+            standing = alerts.begun_anew(state.standing, self._place.clock.now())
+            if state.standing.has_fired:
+                state = self._turned(name, rule, state, standing)
+            state = state.model_copy(update={"standing": standing})
+        update = {"rule": rule, "incarnation": incarnation or made}
+        self._states[name] = state.model_copy(update=update)
+
+    def _look_at(self, name: Name, rule: AlertRule, measured: _Measured | None) -> None:
+        watched, state, now = self._watched[name], self._of(name), self._place.clock.now()
         verdict = Verdict(None, None, alerts.UNMEASURED if rule.enabled else "it is turned off")
         if rule.enabled and measured:
             verdict = watched.judged(rule, measured, name[0])
@@ -213,13 +227,13 @@ class Alerting:
             update={"value": verdict.value, "said": verdict.why, "looked": now}
         )
         if standing is not state.standing:
-            state = self._turned(name, rule, state, standing, verdict)
+            state = self._turned(name, rule, state, standing)
         self._states[name] = state
 
     def _turned(
-        self, name: Name, rule: AlertRule, state: AlertState, standing: Standing, verdict: Verdict
+        self, name: Name, rule: AlertRule, state: AlertState, standing: Standing
     ) -> AlertState:
-        """Return the state of an alert that has fired, or is resolved."""
+        """Return the state of an alert that has fired, or is resolved; the rule is that of now."""
         id_ = str(uuid.uuid4()) if standing.has_fired else state.id
         when = standing.since or self._place.clock.now()
         message = Message(
@@ -227,7 +241,8 @@ class Alerting:
             condition=standing.condition,
             time=when,
             fired_at=standing.fired_at or when,
-            value=verdict.value,
+            rule=state.rule,
+            value=state.value,
             why=standing.why,
         )
         self._place.tell(
@@ -255,7 +270,7 @@ class Alerting:
             self._senders.submit(self._deliver, name, rule, rule.webhook, state.pending[0])
 
     def _deliver(self, name: Name, rule: AlertRule, webhook: str, message: Message) -> None:
-        body = payload(self._place.workspace, name[0], name[1], rule, message)
+        body = payload(self._place.workspace, *name, message.rule or rule, message)
         try:
             url = self._place.webhooks(name[0]).get(webhook)
             fault = self._place.post(url, body) if url else "it is gone; apply the endpoint again"

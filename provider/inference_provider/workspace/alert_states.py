@@ -6,12 +6,23 @@ has no webhook in it, only what of an alert nobody could be told.
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import TypeAdapter
+from pydantic import BeforeValidator, TypeAdapter
 
 from inference_provider.alerts import FIRED, Standing
 from inference_provider.observed import Frozen
+from inference_provider.spec.alert import AlertRule, recorded_alerts
+
+
+def _known(rule: Any) -> AlertRule | None:
+    """Return a rule that was written down; None for one that only a newer release knows."""
+    if rule is None or isinstance(rule, AlertRule):
+        return rule
+    return recorded_alerts({"alerts": {"": rule}}).get("")
+
+
+KnownRule = Annotated[AlertRule | None, BeforeValidator(_known)]
 
 
 class Message(Frozen):
@@ -22,6 +33,8 @@ class Message(Frozen):
     condition: Literal["Fired", "Resolved"]
     time: datetime
     fired_at: datetime
+    rule: KnownRule = None
+    """Of which it tells; None where an older release wrote it, then it is the one of now."""
     value: float | None = None
     why: str = ""
     tries: int = 0
@@ -39,6 +52,10 @@ class AlertState(Frozen):
     said: str = ""
     """What the last look says: the value, or why there is none."""
     looked: datetime | None = None
+    rule: KnownRule = None
+    """By which it stands so; None where nobody knows."""
+    incarnation: str = ""
+    """Of the endpoint that it is of; empty where nobody knows."""
     pending: tuple[Message, ...] = ()
     """What its webhook is still to be told, oldest first."""
     told: datetime | None = None

@@ -34,6 +34,17 @@ def rules_in(state: State) -> Rules:
     return found
 
 
+def incarnations_in(state: State) -> Mapping[str, str]:
+    """Return which creation of each endpoint it is that is there, of those that know theirs."""
+    found = dict[str, str]()
+    for name in state.recorded(Kind.ENDPOINT):
+        with suppress(TargetError):
+            record = _endpoint(state, name)
+            if record and record.claim:
+                found[name] = record.claim.incarnation
+    return found
+
+
 def unreadable_in(state: State) -> frozenset[str]:
     """Return the endpoints of which nobody can say what alerts they have."""
     found = set[str]()

@@ -12,6 +12,7 @@ from inference_provider.observed import ResourceId
 from inference_provider.workspace.alert_states import States
 from inference_provider.workspace.kept_alerts import (
     Rules,
+    incarnations_in,
     rules_in,
     unreadable_in,
     webhooks_of,
@@ -54,6 +55,11 @@ class Told(ABC):
         """Return the alert rules of a workspace's endpoints; skips what cannot be read."""
         opened = self._workspace(workspace)
         return rules_in(opened.state) if opened.ports.records.exists() else {}
+
+    def alert_incarnations(self, workspace: str) -> Mapping[str, str]:
+        """Return which creation of each endpoint it is that is there; only Pulumi tells them."""
+        opened = self._workspace(workspace)
+        return incarnations_in(opened.state) if opened.ports.records.exists() else {}
 
     def unreadable_alerts(self, workspace: str) -> frozenset[str]:
         """Return the endpoints whose alert rules cannot be read."""
