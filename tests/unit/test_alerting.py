@@ -1,7 +1,10 @@
 """What the service does of alerts: whom it tells, and what a killed one has left."""
 
 import json
+import subprocess
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,11 +14,12 @@ from pydantic import SecretStr
 from tests.growth import EIGHT_TIMES, growth
 from tests.local.server.model import until
 
-from inference_provider.errors import TargetError
+from inference_provider.errors import OutOfCapacity, TargetError
 from inference_provider.metrics.series import InstanceUse, Reading
 from inference_provider.router.counters import Counted
 from inference_provider.service.alerting import PAUSES_S, Alerting, Place
 from inference_provider.spec.alert import AlertRule
+from inference_provider.targets.private_file import write_private
 from inference_provider.workspace.alert_states import AlertState, read
 
 URL = "https://hooks.example.org/T0KEN"
@@ -418,12 +422,51 @@ def test_a_file_that_cannot_be_read_is_as_none(service, text):
     assert service.got == [FIRED]
 
 
-def test_a_full_disk_holds_up_nothing(service, tmp_path):
+def test_nothing_is_sent_as_long_as_it_cannot_be_written_down_that_it_is(service, tmp_path):
     service.file = tmp_path / "file" / "alerts.json"
     (tmp_path / "file").write_text("in the way")
     service.start()
+    for _ in range(9):
+        with pytest.raises(TargetError, match="write"):
+            service.look(95, 1)
+    assert service.sent == 0
+    (tmp_path / "file").unlink()
     service.look(95)
     assert service.got == [FIRED]
+
+
+def test_on_a_full_disk_it_is_written_over_what_was_and_nothing_is_told_twice(service, tmp_path):
+    with full_disk(tmp_path / "disk") as fill:
+        service.file = tmp_path / "disk" / "service" / "alerts.json"
+        service.start()
+        service.look(5, 1)
+        fill()
+        with pytest.raises(OutOfCapacity):
+            write_private(service.file.with_name("other"), "{}")
+        service.look(95)
+        service.start()
+        service.look(95)
+        assert service.got == [FIRED]
+        assert service.state.standing.has_fired
+
+
+@contextmanager
+def full_disk(folder: Path) -> Iterator[Callable[[], None]]:
+    """Mount a small file system; what is yielded fills it."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a small file system cannot be mounted here (needs root)")
+
+    def fill() -> None:
+        with (folder / "filler").open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+
+    try:
+        yield fill
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_look_takes_as_much_longer_as_there_are_more_endpoints(tmp_path):

@@ -143,6 +143,19 @@ def test_a_heart_writes_each_five_seconds_who_it_is(tmp_path):
     full.beat()
 
 
+def test_a_heart_on_a_full_disk_writes_over_what_it_has_written(tmp_path):
+    file = tmp_path / "service" / "heartbeat.json"
+    Heart(file).beat()
+    wrote_before = last_beat(file)
+    (tmp_path / "service" / ".heartbeat.json").mkdir()  # no other file can take its place
+    Heart(file).beat()
+    found = last_beat(file)
+    assert found and wrote_before and found.at_s > wrote_before.at_s
+    wrote(tmp_path, 77, time.monotonic() - 121)  # an older release left no room in it
+    Heart(file).beat()
+    assert last_beat(file) is not None
+
+
 def test_alerts_that_nobody_watches_are_told(tmp_path):
     folders = Folders(tmp_path, "lab")
     state = State(FileRecords(folders))

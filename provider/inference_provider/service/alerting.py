@@ -1,9 +1,9 @@
 """Looks at the alerts of a workspace again and again, and has their webhooks told.
 
 `alerts.py` decides. How each stands, and what its webhook is still to be told, is written down
-before anything is sent: who is killed tells nobody twice that an alert fired, but for a message
-whose answer was not written down any more. What is measured is lost with the process: a window
-begins again.
+before anything is sent, and nothing is sent as long as it cannot be: who is killed tells nobody
+twice that an alert fired, but for a message whose answer was not written down any more. What is
+measured is lost with the process: a window begins again.
 """
 
 import threading
@@ -26,6 +26,7 @@ from inference_provider.service.alert_payload import payload
 from inference_provider.service.looking import look
 from inference_provider.service.webhook import send
 from inference_provider.spec.alert import AlertRule
+from inference_provider.targets.in_place import with_room, write_over
 from inference_provider.targets.private_file import write_private
 from inference_provider.workspace.alert_states import AlertState, Message, read, written
 from inference_provider.workspace.kept_alerts import Rules
@@ -150,6 +151,7 @@ class Alerting:
 
         Raises:
             InferenceError: What is declared, or runs, cannot be read; nothing fires or resolves.
+            OSError: How alerts stand cannot be written down; nothing is sent. Or InferenceError.
         """
         rules = {
             (of, n): one for of, some in self._place.rules().items() for n, one in some.items()
@@ -170,13 +172,14 @@ class Alerting:
             for name, rule in rules.items():
                 self._begin_anew(name, rule, incarnations.get(name[0], ""))
                 self._look_at(name, rule, measured)
-            self._save()
-            self._send(rules)
+            unsaved = self._save()
+            if unsaved is None:
+                self._send(rules)
         if reading:
             self._last_s = reading.at_s
             self._before = reading if reading.answered else self._before
-        if fault:
-            raise fault
+        if kept_from := fault or unsaved:
+            raise kept_from
 
     def _measured(self, reading: Reading) -> _Measured:
         before = self._before
@@ -306,16 +309,20 @@ class Alerting:
 
     # -- the file ------------------------------------------------------------------------------
 
-    def _save(self) -> None:
-        """Write down how all stand, if that has changed; on a full disk what was stays."""
+    def _save(self) -> Exception | None:
+        """Write down how all stand, if that has changed; return why that is not possible."""
         states = dict[str, dict[str, AlertState]]()
         for (endpoint, name), state in sorted(self._states.items()):
             states.setdefault(endpoint, {})[name] = state
         text = written(states)
-        if text != self._saved:
-            with suppress(OSError, InferenceError):
-                write_private(self._place.file, text)
-                self._saved = text
+        if text == self._saved:
+            return None
+        try:
+            _write(self._place.file, text)
+        except (OSError, InferenceError) as fault:
+            return fault
+        self._saved = text
+        return None
 
     def run(self) -> None:
         """Look for ever, in a thread of its own that ends with the process."""
@@ -329,6 +336,17 @@ class Alerting:
             except BaseException:  # noqa: BLE001 - the thread would end, and nobody would watch
                 traceback.print_exc()
             pause.wait(PERIOD_S)
+
+
+def _write(file: Path, text: str) -> None:
+    """Write the file; over the one that is there where the disk is full, so that alerts go on."""
+    try:
+        write_private(file, with_room(text))
+    except (OSError, InferenceError):
+        with suppress(OSError):
+            write_over(file, text)
+            return
+        raise
 
 
 def _kept(file: Path) -> Iterator[tuple[Name, AlertState]]:

@@ -1,6 +1,6 @@
 """When the workspace service last looked, as a file; one that hangs still has a process.
 
-The service writes it, `status` and `watch.py` read it, which imports only the standard library.
+The service writes it, `status` and `watch.py` read it; imports nothing but the standard library.
 Times are of a clock that all processes of a machine share; it stands still while that is suspended.
 """
 
@@ -12,9 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from inference_provider.targets.in_place import with_room, write_over
+
 EVERY_S = 5.0
 HANGS_S = 30.0
-"""Seconds without a look after which the status says so; a look asks a router, 10 s at most."""
+"""Seconds without a look after which the status says so; a look asks routers, 10 s each at most."""
 ENDED_S = 120.0
 """Seconds without a look after which it is ended, and supervisord starts it again."""
 
@@ -51,16 +53,26 @@ class Heart:
         self._next_s = 0.0
 
     def beat(self) -> None:
-        """Note a look; a full disk keeps that of before, and no look waits for it."""
+        """Note a look; no look waits for it, and a full disk keeps it from nothing.
+
+        Whoever has not noted one for long is ended, so one that is there is written over then.
+        """
         now_s = time.monotonic()
         if now_s < self._next_s:
             return
         self._next_s = now_s + EVERY_S
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        text = with_room(json.dumps(Beat(os.getpid(), now_s, now)._asdict()))
+        try:
+            self._replace(text)
+        except OSError:
+            with suppress(OSError):
+                write_over(self._file, text.rstrip())
+
+    def _replace(self, text: str) -> None:
+        self._file.parent.mkdir(exist_ok=True, mode=0o700)  # a workspace that is gone stays so
         beside = self._file.with_name(f".{self._file.name}")
-        with suppress(OSError):
-            self._file.parent.mkdir(exist_ok=True, mode=0o700)  # a workspace that is gone stays so
-            opened = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(opened, "w") as file:
-                json.dump(Beat(os.getpid(), now_s, now)._asdict(), file)
-            beside.replace(self._file)
+        opened = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(opened, "w") as file:
+            file.write(text)
+        beside.replace(self._file)
