@@ -1,6 +1,9 @@
 """How a message reaches a webhook, or why not; against real servers of this machine."""
 
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from contextlib import contextmanager
@@ -14,7 +17,7 @@ from inference_provider.service.webhook import send
 
 
 @contextmanager
-def server(status: int, headers: dict[str, str] | None = None):
+def server(status: int, headers: dict[str, str] | None = None, tls: ssl.SSLContext | None = None):
     got: list[tuple[str, bytes]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -32,9 +35,11 @@ def server(status: int, headers: dict[str, str] | None = None):
 
     port = own_port()
     found = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    if tls:
+        found.socket = tls.wrap_socket(found.socket, server_side=True)
     threading.Thread(target=found.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{port}/T0KEN?a=b", got
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{port}/T0KEN?a=b", got
     finally:
         found.shutdown()
         found.server_close()
@@ -120,3 +125,39 @@ def test_a_proxy_is_not_asked_for_this_machine(monkeypatch):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     with server(200) as (url, _):
         assert sent(url) == ""
+
+
+def test_a_proxy_of_the_environment_leads_to_others(monkeypatch):
+    with server(200) as (url, got):
+        monkeypatch.setenv("http_proxy", url.partition("/T0KEN")[0])
+        monkeypatch.setenv("no_proxy", "")
+        assert sent("http://hooks.example.org/T0KEN") == ""
+    assert [place for place, _ in got] == ["http://hooks.example.org/T0KEN"]
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    """A certificate for 127.0.0.1 that signs itself, and its key in the same file."""
+    made = tmp_path_factory.mktemp("tls") / "server.pem"
+    asked = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30"]
+    asked += ["-subj", "/CN=company", "-addext", "subjectAltName=IP:127.0.0.1"]
+    asked += ["-out", str(made), "-keyout", str(made.with_name("key"))]
+    subprocess.run(asked, check=True, capture_output=True)
+    made.write_text(made.read_text() + made.with_name("key").read_text())
+    return made
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR"])
+def test_an_authority_of_the_environment_vouches(variable, authority, tmp_path, monkeypatch):
+    (tmp_path / "own").mkdir()
+    bundle = shutil.copy(authority, tmp_path / "own")
+    subprocess.run(["openssl", "rehash", str(tmp_path / "own")], check=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority)
+    with server(200, tls=context) as (url, _):
+        assert "its certificate is not trusted" in sent(url)
+        monkeypatch.setenv(variable, str(tmp_path / "own") if "DIR" in variable else str(bundle))
+        assert sent(url) == ""
+        monkeypatch.delenv(variable)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "none.pem"))
+        assert sent(url) == "it is not reached: No such file or directory"

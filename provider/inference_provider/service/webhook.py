@@ -4,7 +4,9 @@ A webhook's URL is a secret: nothing that is returned quotes it, or what an answ
 """
 
 import asyncio
+import os
 import ssl
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,12 +44,23 @@ async def _post(url: str, body: Any) -> int:
             timeout=None,
             follow_redirects=False,
             proxy=None if own else proxy_for(url),
-            verify=ssl.create_default_context(),
+            verify=_authorities(),
             trust_env=False,  # a password of ~/.netrc is not for a webhook
         ) as client,
         client.stream("POST", url, json=body) as answer,  # what it says is of no account
     ):
         return answer.status_code
+
+
+def _authorities() -> ssl.SSLContext:
+    """Trust those of the machine, or of $SSL_CERT_FILE, and of $REQUESTS_CA_BUNDLE too."""
+    context = ssl.create_default_context()
+    if bundle := os.environ.get("REQUESTS_CA_BUNDLE"):
+        if Path(bundle).is_dir():
+            context.load_verify_locations(capath=bundle)
+        else:
+            context.load_verify_locations(cafile=bundle)
+    return context
 
 
 def _cause(fault: BaseException) -> str:

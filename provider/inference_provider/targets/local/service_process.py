@@ -21,19 +21,25 @@ SERVICE = "service"
 """The program's name; an instance's cannot be the same, since it contains dots."""
 _MODULE = "inference_provider.service"
 """By its name: it stands on targets."""
+_WAY_OUT = (
+    *("https_proxy", "http_proxy", "no_proxy", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+)
+"""Variables by which it finds webhooks and collectors; no other program of the workspace gets them,
+since the URL of a proxy may have a password."""
 
 
 def settle_service(supervisor: Supervisor, folders: Folders, *, needed: bool) -> None:
     """Start it where it is needed and does not run, or end it; waits for no start.
 
-    One of another release is replaced: nothing asks it, and what it was changing it, or the next
-    look of its successor, ends.
+    One of another release is replaced, or one that finds its way out by other variables than this
+    process has: nothing asks it, and what it was changing its successor ends.
     """
     if not needed and not supervisor.has(SERVICE):
         return  # most workspaces: nothing is asked
     try:
         process = supervisor.process(SERVICE)
-        if needed and not (process and process.runs and _is_of_this_release(supervisor)):
+        if needed and not (process and process.runs and _is_as_it_would_start(supervisor)):
             supervisor.remove(SERVICE)  # also one that outlived its supervisord
             supervisor.add(_program(folders))
         elif process and not needed and process.pid != os.getpid():  # which ends no change of its
@@ -44,12 +50,21 @@ def settle_service(supervisor: Supervisor, folders: Folders, *, needed: bool) ->
         return
 
 
-def _is_of_this_release(supervisor: Supervisor) -> bool:
-    """Whether this release started it; whose Python it runs is of no account."""
+def _is_as_it_would_start(supervisor: Supervisor) -> bool:
+    """Whether this release started it, and so; whose Python it runs is of no account.
+
+    Who has none of the variables of its way out, such as a timer, leaves it those that it has.
+    """
     with suppress(OSError, ValueError, LookupError):
         order = json.loads(supervisor.order_file(SERVICE).read_text())
-        return bool(order["argv"][-1] == __version__)
+        there, wanted = order["environment"], _way_out()
+        same = not wanted or wanted == {n: there[n] for n in _WAY_OUT if n in there}
+        return bool(order["argv"][-1] == __version__) and same
     return False
+
+
+def _way_out() -> dict[str, str]:
+    return {name: os.environ[name] for name in _WAY_OUT if os.environ.get(name)}
 
 
 def service_process(supervisor: Supervisor) -> ProcessState | None:
@@ -77,7 +92,7 @@ def _program(folders: Folders) -> Program:
             folders.workspace,
             __version__,
         ),
-        environment={"PYTHONPATH": str(package)},
+        environment={**_way_out(), "PYTHONPATH": str(package)},
         directory=str(folders.folder),
         log=str(folders.log_path(SERVICE, SERVICE)),
     )
