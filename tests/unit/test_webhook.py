@@ -127,6 +127,21 @@ def test_a_proxy_is_not_asked_for_this_machine(monkeypatch):
         assert sent(url) == ""
 
 
+def test_a_name_that_is_looked_up_for_long_is_not_waited_for(monkeypatch):
+    answer, found = threading.Event(), list[str]()
+
+    def slow(host: str, *_: object, **__: object) -> object:
+        answer.wait(20)
+        found.append(host)
+        raise socket.gaierror(socket.EAI_AGAIN, "try again")
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    assert sent("http://hooks.example.org/T0KEN", limit_s=0.5) == ("it did not answer within 0.5 s")
+    assert found == []
+    answer.set()
+    assert sent("http://hooks.example.org/T0KEN") == "it is not reached: try again"
+
+
 def test_a_proxy_of_the_environment_leads_to_others(monkeypatch):
     with server(200) as (url, got):
         monkeypatch.setenv("http_proxy", url.partition("/T0KEN")[0])

@@ -26,7 +26,7 @@ def send(url: SecretStr, body: Any, limit_s: float = LIMIT_S) -> str:
     Redirects are not followed: they could lead a secret, or this machine's reach, elsewhere.
     """
     try:
-        status = asyncio.run(asyncio.wait_for(_post(url.get_secret_value(), body), limit_s))
+        status = _answer(url.get_secret_value(), body, limit_s)
     except (TimeoutError, httpx.TimeoutException):
         return f"it did not answer within {limit_s:g} s"
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as fault:
@@ -34,6 +34,18 @@ def send(url: SecretStr, body: Any, limit_s: float = LIMIT_S) -> str:
     if 200 <= status < 300:
         return ""
     return f"it answered {status}" + "; redirects are not followed" * (300 <= status < 400)
+
+
+def _answer(url: str, body: Any, limit_s: float) -> int:
+    """Return the status of an answer.
+
+    Not by `asyncio.run`, which waits in the end for a name that is still looked up, in a thread.
+    """
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(asyncio.wait_for(_post(url, body), limit_s))
+    finally:
+        loop.close()
 
 
 async def _post(url: str, body: Any) -> int:
