@@ -5,6 +5,7 @@ import signal
 import time
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -81,6 +82,12 @@ def test_requests_wait_for_the_first_instance_and_the_last_one_goes(asleep: Lab,
     assert woken["reasons"][0].endswith("for an instance")
     until(lambda: count(asleep) == 0, 30)
     assert statuses(callers.ask(1)) == {200: 1}
+
+
+def held(lab: Lab) -> bool:
+    """Whether the routes of blue make requests ask first."""
+    [endpoint] = lab.target.local.router("lab").envoy.last_published()
+    return next(one.held for one in endpoint.deployments if one.name == "blue")
 
 
 def pid_of(lab: Lab, program: str) -> int:
@@ -193,6 +200,27 @@ def test_a_stop_and_a_start_leave_it_asleep_and_a_new_version_starts_once(
     until(lambda: count(asleep) == 0, 30)
     asleep.down()
     assert asleep.processes() == []
+
+
+def test_a_start_lets_requests_wait_for_one_that_ran_at_the_stop(lab: Lab):
+    lab.document["autoscale_rules"] = [
+        {"endpoint": "iris", "deployment": "blue", "min_instances": 0, "max_instances": 2}
+    ]
+    lab.document["deployments"][0]["environment_variables"] = {"START_S": "3"}
+    lab.up()
+    assert lab.score().status_code == 200
+    uri, key = lab.uri, lab.key()
+    assert lab.said("stop")[0] == 0
+    started, found = lab.inferctl("start"), list[int]()
+    while 200 not in found:
+        with suppress(httpx.ConnectError):  # no router, as yet
+            given = {"authorization": f"Bearer {key}"}
+            found.append(httpx.post(uri, json={}, headers=given, timeout=60).status_code)
+    assert found == [200]
+    started.communicate(timeout=60)
+    assert started.returncode == 0
+    until(lambda: waiting(lab) == 0)
+    until(lambda: not held(lab))
 
 
 def test_a_rule_that_goes_while_requests_wait_starts_an_instance_for_them(

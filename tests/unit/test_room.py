@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from inference_provider.router.holding import SOCKET, awake_in, kept_in, with_held
+from inference_provider.router.render import RDS
 from inference_provider.router.table import Backend, DeploymentEntry, EndpointEntry, RouterTable
+from inference_provider.targets.envoy.delivery import Delivery
+from inference_provider.targets.envoy.held import Held
 from inference_provider.targets.envoy.room import Room
 from inference_provider.targets.envoy.room_file import RoomFile
 from inference_provider.targets.envoy.room_server import RoomServer
@@ -29,14 +32,9 @@ def endpoints(*deployments: DeploymentEntry) -> tuple[EndpointEntry, ...]:
     return (EndpointEntry(name="iris", keys=(), deployments=deployments),)
 
 
-def table(*deployments: DeploymentEntry) -> RouterTable:
-    found = endpoints(*deployments)
-    return RouterTable(folder="", host="", port=1, metrics_port=2, endpoints=found)
-
-
 def settled(before: DeploymentEntry, now: DeploymentEntry, *woken: str) -> tuple[int, bool]:
     """Return the patience of what is published next, and whether it holds requests."""
-    there = table(before)
+    there = endpoints(before)
     [found] = with_held(endpoints(now), {*awake_in(there), *woken}, kept_in(there))
     return found.deployments[0].patience_s, found.deployments[0].held
 
@@ -57,6 +55,23 @@ def test_requests_that_wait_have_their_patience_though_the_rule_goes_until_an_in
     assert settled(blue(), blue(ONE, **without)) == (60, True)
     assert settled(blue(ONE, held=True), blue(ONE, **without), "iris/blue") == (0, False)
     assert settled(blue(ONE), blue(**without)) == (0, False)
+
+
+def test_former_patience_outlives_a_publication_that_was_killed(folder: Path):
+    there = Delivery(folder)
+    base = RouterTable(folder=str(folder), host="127.0.0.1", port=1, metrics_port=2)
+    there.write_all(base.model_copy(update={"endpoints": endpoints(blue())}))
+    (folder / RDS).write_text("of a publication that was killed")
+    assert there.in_force() is None
+    held, now = Held(folder, there), blue(ONE, patience_s=0, held=False)
+    assert held.settled(endpoints(now)) == endpoints(blue(ONE, held=True))
+
+
+def test_at_the_start_of_a_router_nobody_is_awake_and_no_former_patience_counts(folder: Path):
+    held = Held(folder, Delivery(folder))
+    assert held.at_first(endpoints(blue(ONE))) == endpoints(blue(ONE, held=True))
+    now = endpoints(blue(ONE, patience_s=0, held=False))
+    assert held.at_first(now) == now
 
 
 def test_what_a_publication_says_is_taken_back_when_it_fails(tmp_path: Path):

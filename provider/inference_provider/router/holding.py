@@ -108,24 +108,24 @@ def with_held(
     return tuple(_with_held(one, awake, kept) for one in endpoints)
 
 
-def awake_in(table: RouterTable) -> set[str]:
+def awake_in(endpoints: Iterable[EndpointEntry]) -> set[str]:
     """Return the deployments, `<endpoint>/<deployment>`, of which instances get requests."""
     return {
         f"{endpoint.name}/{one.name}"
-        for endpoint in table.endpoints
+        for endpoint in endpoints
         for one in endpoint.deployments
         if one.backends and not one.held
     }
 
 
-def kept_in(table: RouterTable) -> dict[str, int]:
+def kept_in(endpoints: Iterable[EndpointEntry]) -> dict[str, int]:
     """Return the patience of deployments that hold requests, seconds.
 
     They keep it until they have an instance, though their rule is gone or allows no zero any more.
     """
     return {
         f"{endpoint.name}/{one.name}": one.patience_s
-        for endpoint in table.endpoints
+        for endpoint in endpoints
         for one in endpoint.deployments
         if one.held
     }

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from inference_provider.router.holding import awake_in, kept_in, with_held
-from inference_provider.router.table import EndpointEntry, RouterTable
+from inference_provider.router.table import EndpointEntry
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.room import Room
 from inference_provider.targets.envoy.room_file import RoomFile
@@ -33,19 +33,27 @@ class Held:
     def settled(self, endpoints: Endpoints) -> Endpoints:
         """Return endpoints to publish, in which those deployments hold requests that have to."""
         table = self._delivery.in_force()
-        if table is None:  # an older release wrote it, or a publication was killed
-            table = RouterTable(folder="", host="", port=0, metrics_port=0, endpoints=endpoints)
-        kept, awake = kept_in(table), awake_in(table)
+        # where it is not known, an older release wrote it, or a publication was killed
+        there = table.endpoints if table else endpoints
+        kept = kept_in(self._delivery.last_published())
         if not kept and not may_wait(endpoints):
             return endpoints
         said = self.room.ask() if kept else None
-        return with_held(endpoints, {*awake, *(said.woken if said else ())}, kept)
+        awake = (awake_in(there) - kept.keys()) | {*(said.woken if said else ())}
+        return with_held(endpoints, awake, kept)
+
+    @staticmethod
+    def at_first(endpoints: Endpoints) -> Endpoints:
+        """Return endpoints for a router that starts, to which no instance is healthy as yet.
+
+        Nobody waits for one whose rule has gone meanwhile.
+        """
+        return with_held(endpoints, (), {})
 
     @contextmanager
     def told(self, endpoints: Endpoints) -> Iterator[None]:
         """Have the process beside know what the block publishes; see `settled`."""
-        table = self._delivery.in_force()
-        before = kept_in(table) if table else {}
+        before = kept_in(self._delivery.last_published())
         if not before and not may_wait(endpoints):
             yield
             self._file.drop()

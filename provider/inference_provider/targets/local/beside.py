@@ -5,9 +5,10 @@ service, and one serves that over HTTP.
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
+from inference_provider.errors import NotReady
 from inference_provider.router.table import EndpointEntry
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.held import Held, may_wait
@@ -68,6 +69,15 @@ class Beside:
         if not may_wait(found):
             with self._lock("waiting"):
                 begin_room(self._supervisor, self._folders, needed=False)
+
+    def begin_waiting(self, endpoints: Endpoints) -> None:
+        """Have requests wait where a router starts with endpoints whose requests may have to.
+
+        It starts without that too: the status says so.
+        """
+        if may_wait(endpoints):
+            with self._lock("waiting"), suppress(NotReady):
+                ensure_room(self._supervisor, self._folders)
 
     def mend(self) -> None:
         """Start what is needed and does not run; the status says where that does not help."""

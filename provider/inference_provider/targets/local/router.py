@@ -30,6 +30,7 @@ from inference_provider.targets.envoy.authorities import ca_file
 from inference_provider.targets.envoy.connections import refuses
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.drain import drain
+from inference_provider.targets.envoy.held import may_wait
 from inference_provider.targets.envoy.log_bound import ACCESS_LOG_BYTES
 from inference_provider.targets.envoy.serving import Serving
 from inference_provider.targets.listening import (
@@ -227,7 +228,8 @@ class LocalRouter:
                         self.supervisor.unlist(name)
                 if not self.supervisor.orphan(ROUTER):
                     self._settle_ports()
-                    self._write_router_files(endpoints)
+                    if may_wait(self._write_router_files(endpoints)):
+                        self.supervisor.unlist(ROUTER)  # it starts once requests can wait
                 self.supervisor.ends_file.unlink(
                     missing_ok=True
                 )  # a new supervisord starts counting at 0
@@ -236,9 +238,14 @@ class LocalRouter:
             self._ensure_router(endpoints)
             self.beside.mend()
 
-    def _write_router_files(self, endpoints: Endpoints) -> None:
+    def _write_router_files(self, endpoints: Endpoints) -> tuple[EndpointEntry, ...]:
+        """Write what a router starts with; return that."""
+        held, serves = self.beside.held, self.supervisor.orphan(ROUTER) is not None
         with self._lock("state"):
-            self.serving.write(self.beside.held.settled(endpoints()))
+            found = held.settled(endpoints()) if serves else held.at_first(endpoints())
+            with held.told(found):
+                self.serving.write(found)
+        return found
 
     def _lock(self, name: str) -> AbstractContextManager[None]:
         return workspace_lock(self.folders, name)
@@ -258,7 +265,7 @@ class LocalRouter:
                     (self.folders.router_folder / "admin.sock").rename(orphan_admin)
             else:
                 self._settle_ports()
-            self._write_router_files(endpoints)
+            self.beside.begin_waiting(self._write_router_files(endpoints))
             self.supervisor.add(self._router_program())
             self._wait_until_router_answers(endpoints)
             if orphan:
