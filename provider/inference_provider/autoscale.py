@@ -9,7 +9,6 @@ be measured asks for nothing, and while a target's metric is missing no instance
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict
 
+from inference_provider.autoscale_samples import Sample, mean_of, reaching, thinned
 from inference_provider.spec import AutoscaleRuleSpec
 from inference_provider.spec.autoscale_rule import MetricRule, ScalingPace, ScheduleRule, TargetRule
 from inference_provider.spec.cron import parsed
@@ -34,21 +34,6 @@ _IDLE = "no request is in flight"
 _COME_AT_ONCE, _COME_WITHIN_S = 4, 15
 """Instances that come within some seconds when `scale_out` does not say; or as many as there
 were, if those are more."""
-
-
-class Sample(BaseModel):
-    """What was measured of one deployment at one moment."""
-
-    model_config = ConfigDict(frozen=True)
-
-    at_s: float
-    """Of a clock that never decreases."""
-    ready: int
-    """Instances that get requests."""
-    values: Mapping[str, float] = {}
-    """By metric, without those that could not be measured. `RequestsInFlight` and
-    `RequestsPerMinute` are of the whole deployment, the first with requests that wait for an
-    instance; percentages are the mean of the ready instances, `RequestLatency` is milliseconds."""
 
 
 class Memory(BaseModel):
@@ -312,12 +297,7 @@ def _beyond(step: MetricRule, value: float) -> bool:
 
 def _mean(step: MetricRule, sample: Sample, known: Memory) -> float | None:
     """Return the mean of a step's whole window; None when it was not measured all that time."""
-    since_s = sample.at_s - step.window_s
-    if not known.samples or known.samples[0].at_s > since_s:
-        return None
-    seen = [one for one in known.samples if one.at_s > since_s]
-    values = [one.values[step.metric] for one in seen if step.metric in one.values]
-    return sum(values) / len(values) if values and len(values) == len(seen) else None
+    return mean_of(step.metric, known.samples, sample.at_s - step.window_s)
 
 
 def _fires_with(
@@ -356,26 +336,12 @@ def _remembered(
     wanted = memory.wanted or ((at_s, count),)
     if raw is not None:
         wanted = (*wanted, (at_s, raw.count))
-    samples = _thinned((*memory.samples, sample), reach_s / _KEPT_SAMPLES)
+    samples = thinned((*memory.samples, sample), reach_s / _KEPT_SAMPLES)
     return Memory(
-        samples=_reaching(samples, since_s) if rule.metrics else (),
+        samples=reaching(samples, since_s) if rule.metrics else (),
         wanted=_telling(tuple(one for one in wanted if one[0] > since_s)),
         changes=tuple(one for one in memory.changes if one[0] > since_s),
     )
-
-
-def _thinned(samples: tuple[Sample, ...], apart_s: float) -> tuple[Sample, ...]:
-    """Return samples without the last but one where it is too near to the one before it.
-
-    One that lacks what the one before it has stays: a window is whole or not measured.
-    """
-    if len(samples) < 3:
-        return samples
-    before, between, now = samples[-3:]
-    needless = (
-        between.at_s - before.at_s < apart_s and before.values.keys() == between.values.keys()
-    )
-    return (*samples[:-2], now) if needless else samples
 
 
 def _telling(wanted: tuple[tuple[float, int], ...]) -> tuple[tuple[float, int], ...]:
@@ -386,9 +352,3 @@ def _telling(wanted: tuple[tuple[float, int], ...]) -> tuple[tuple[float, int], 
             kept.append((at_s, count))
             high, low = max(high, count), min(low, count)
     return tuple(reversed(kept))
-
-
-def _reaching(samples: tuple[Sample, ...], since_s: float) -> tuple[Sample, ...]:
-    """Return samples since some time, and the one before, which shows that windows are whole."""
-    before = sum(one.at_s <= since_s for one in samples)
-    return samples[max(before - 1, 0) :]

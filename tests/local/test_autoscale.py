@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from inference_provider import __version__
+from inference_provider.autoscale_samples import Timed
 from inference_provider.drift import drift
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.targets.local.service_process import SERVICE
@@ -148,4 +149,23 @@ def test_a_processor_that_is_busy_brings_instances(lab: Lab):
     assert load.failed == {}
     first = next(one for one in decisions(lab) if "memory" in one)
     assert first["sample"]["values"]["CpuUtilizationPercentage"] > 50
+    assert drifted(lab) == {}
+
+
+def test_the_router_tells_how_long_requests_take_for_a_step_by_latency(lab: Lab):
+    step = {"metric": "RequestLatency", "operator": "greater_than", "threshold": 70, "change": 1}
+    rule = {"endpoint": "iris", "deployment": "blue", "max_instances": 2, "metrics": [step]}
+    lab.document["autoscale_rules"] = [rule]
+    lab.up()
+    samples = lab.target.local.samples("lab")
+
+    def timed() -> Timed:
+        found = samples(lab.target.ruled("lab"))["iris/blue"].timed
+        return found or Timed(requests=0, total_ms=0)
+
+    with Load(lab, sleep_s=0.2) as load:
+        until(lambda: timed().requests >= 8, 30)
+    assert load.failed == {}
+    last = timed()
+    assert 190 <= last.total_ms / last.requests < 5000
     assert drifted(lab) == {}

@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from inference_provider.autoscale import Memory, Sample, decide, is_open, limits_at
+from inference_provider.autoscale import Memory, decide, is_open, limits_at
+from inference_provider.autoscale_samples import Sample, Timed
 from inference_provider.spec import AutoscaleRuleSpec
 from inference_provider.spec.autoscale_rule import ScheduleRule
 
@@ -59,9 +60,20 @@ class Run:
         self.at_s = 0.0
         self.counts = [count]
         self.why: tuple[str, ...] = ()
+        self.timed = Timed(requests=0, total_ms=0.0)
 
-    def look(self, ready: int | None = None, **values: float) -> int:
-        sample = Sample(at_s=self.at_s, ready=self.count if ready is None else ready, values=values)
+    def look(self, ready: int | None = None, answered: int = 10, **values: float) -> int:
+        """Have it look; with a latency, which so many requests had that were answered since."""
+        took_ms = values.pop("RequestLatency", None)
+        if took_ms is not None:
+            requests, total_ms = self.timed.requests + answered, answered * took_ms
+            self.timed = Timed(requests=requests, total_ms=self.timed.total_ms + total_ms)
+        sample = Sample(
+            at_s=self.at_s,
+            ready=self.count if ready is None else ready,
+            values=values,
+            timed=None if took_ms is None else self.timed,
+        )
         now = NOON + timedelta(seconds=self.at_s)
         decision = decide(self.rule, self.count, sample, self.memory, now)
         self.count, self.memory, self.why = decision.count, decision.memory, decision.reasons
@@ -69,9 +81,11 @@ class Run:
         self.at_s += TICK_S
         return self.count
 
-    def over(self, seconds: float, ready: int | None = None, **values: float) -> int:
+    def over(
+        self, seconds: float, ready: int | None = None, answered: int = 10, **values: float
+    ) -> int:
         for _ in range(int(seconds / TICK_S)):
-            self.look(ready, **values)
+            self.look(ready, answered, **values)
         return self.count
 
     def changes(self) -> int:
@@ -297,6 +311,55 @@ def test_all_steps_in_have_to_agree():
     slow = rule(metrics=[step(-1, 30.0), step(-1, 5.0, "RequestLatency")])
     assert Run(slow, 3).over(302, CpuUtilizationPercentage=10, RequestLatency=50) == 3
     assert Run(slow, 3).over(302, CpuUtilizationPercentage=10, RequestLatency=1) == 2
+
+
+def test_latency_is_the_mean_of_the_requests_that_were_answered_in_the_window():
+    run = Run(rule(metrics=[step(1, 100.0, "RequestLatency", window_s=60)]))
+    run.over(30, RequestLatency=88, answered=9)
+    run.over(30, RequestLatency=190, answered=1)
+    assert run.look(RequestLatency=190, answered=1) == 1  # 99.5 ms; the mean of its looks is 142
+    assert run.look(RequestLatency=190, answered=1) == 2
+    assert run.why == ("RequestLatency above 100 for 60 s: +1",)
+
+
+def test_one_slow_request_in_a_window_is_its_latency():
+    run = Run(rule(metrics=[step(1, 100.0, "RequestLatency", window_s=60)]))
+    run.over(60, RequestLatency=0, answered=0)
+    run.look(RequestLatency=101, answered=1)
+    assert run.look(RequestLatency=0, answered=0) == 2
+
+
+def test_without_a_request_there_is_no_latency_and_no_instance_goes_for_it():
+    quick = rule(metrics=[step(-1, 50.0, "RequestLatency", window_s=60)])
+    run = Run(quick, 3)
+    assert run.over(600, RequestLatency=0, answered=0) == 3
+    assert run.over(4, RequestLatency=10, answered=1) == 2
+    busy_too = rule(metrics=[*quick.metrics, step(-1, 30.0, window_s=60)])
+    idle = Run(busy_too, 3)
+    assert idle.over(600, RequestLatency=0, answered=0, CpuUtilizationPercentage=1) == 3
+
+
+def test_latency_that_was_not_measured_for_a_look_says_nothing_of_its_window():
+    run = Run(rule(metrics=[step(1, 100.0, "RequestLatency", window_s=60)]))
+    run.over(58, RequestLatency=900)
+    run.look()
+    assert run.over(60, RequestLatency=900) == 1
+    assert run.over(4, RequestLatency=900) == 2
+
+
+def test_a_window_of_latency_begins_anew_with_each_change():
+    run = Run(rule(metrics=[step(1, 100.0, "RequestLatency", window_s=60)]))
+    assert run.over(62, RequestLatency=900) == 2
+    assert run.over(58, RequestLatency=900) == 2
+    assert run.over(600, RequestLatency=20) == 3
+    assert run.changes() == 2
+
+
+def test_fewer_instances_whose_gpus_would_be_too_busy_do_not_come():
+    gpu = "GpuUtilizationPercentage"
+    close = rule(metrics=[step(1, 70.0, gpu), step(-1, 60.0, gpu)])
+    assert Run(close, 2).over(900, GpuUtilizationPercentage=50) == 2
+    assert Run(close, 2).over(302, GpuUtilizationPercentage=30) == 1
 
 
 def test_fewer_instances_that_would_be_too_busy_at_once_do_not_come():

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfoNotFoundError
 import pytest
 from tests.conformance.labs import MemoryLab
 
-from inference_provider.autoscale import Sample
+from inference_provider.autoscale_samples import Sample, Timed
 from inference_provider.errors import TargetError
 from inference_provider.observed import Actor, Kind
 from inference_provider.service import autoscaler
@@ -17,6 +17,7 @@ from inference_provider.service.autoscaler import Autoscaler
 from inference_provider.service.decisions import Decisions
 from inference_provider.service.faults import Faults
 from inference_provider.service.looking import look
+from inference_provider.service.replay import changes
 from inference_provider.targets.rule_faults import read
 from inference_provider.workspace.state import deployment_lock
 from inference_provider.workspace.units import Units
@@ -60,6 +61,7 @@ class Case:
         self.lab.apply(self.lab.rule(**{"max_instances": 5, **QUICK, **asked, **rule}))
         self.at_s = 0.0
         self.in_flight: float | None = 0
+        self.timed: Timed | None = None
         self.threads = Threads()
         self.folder = folder / "decisions"
         self.measured = []
@@ -81,7 +83,7 @@ class Case:
         names = [one.id.name for one in deployments]
         self.measured.append(names)
         values = {} if self.in_flight is None else {"RequestsInFlight": self.in_flight}
-        sample = Sample(at_s=self.at_s, ready=self.count, values=values)
+        sample = Sample(at_s=self.at_s, ready=self.count, values=values, timed=self.timed)
         return dict.fromkeys(names, sample)
 
     def now(self):
@@ -334,6 +336,24 @@ def test_a_metric_that_stays_unmeasured_is_told(case):
     assert "RequestsInFlight cannot be measured" in case.faults()["iris/blue"]
     case.look(2)
     assert case.faults() == {}
+
+
+def test_latency_that_is_measured_is_no_fault_without_a_request_and_brings_an_instance(tmp_path):
+    step = {"metric": "RequestLatency", "operator": "greater_than", "threshold": 70, "change": 1}
+    case = Case(tmp_path, targets=[], metrics=[{**step, "window_s": 60}])
+    case.look(0, seconds=70)
+    assert "RequestLatency cannot be measured" in case.faults()["iris/blue"]
+    case.timed = Timed(requests=0, total_ms=0.0)
+    assert case.look(0, seconds=100) == 1
+    assert case.faults() == {}
+    case.timed = Timed(requests=2, total_ms=180.0)
+    assert case.look(0) == 2
+    case.timed = None
+    assert case.look(0, seconds=10) == 2
+    (change,) = changes(map(json.dumps, case.lines()), "iris/blue")
+    assert change.reasons == ("RequestLatency above 70 for 60 s: +1",)
+    assert change.sample.timed == Timed(requests=2, total_ms=180.0)
+    assert change.again() == 2
 
 
 def test_records_that_cannot_be_read_are_told_of_all_rules(case, monkeypatch):

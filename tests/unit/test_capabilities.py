@@ -10,6 +10,7 @@ from inference_provider.refusals import refusals
 from inference_provider.targets.docker.capabilities import docker_capabilities
 from inference_provider.targets.local.capabilities import local_capabilities
 from inference_provider.targets.local.machine import Fit
+from inference_provider.targets.samples import rule_faults
 
 RULE = {"endpoint": "iris", "deployment": "blue", "max_instances": 2}
 ROLLOUT = {
@@ -75,11 +76,9 @@ def test_a_plain_stack_is_refused_nowhere():
         ),
         pytest.param(
             stack(autoscale_rules=[{**RULE, "metrics": [GPU_STEP]}]),
-            "AutoscaleRule 'default/iris/blue' on target 'local': metrics.0.metric:"
-            " GpuUtilizationPercentage is not measured here yet; use"
-            " CpuMemoryUtilizationPercentage, CpuUtilizationPercentage, RequestsInFlight or"
-            " RequestsPerMinute",
-            id="autoscale by what is not measured",
+            "AutoscaleRule 'default/iris/blue' on target 'local': metrics.0.metric: 'iris/blue'"
+            " asks for no GPU; set its resources.limits.gpu",
+            id="autoscale by GPUs that it does not ask for",
         ),
         pytest.param(
             stack(autoscale_rules=[{**RULE, "metrics": [HOURS_STEP]}]),
@@ -352,6 +351,21 @@ def test_a_request_for_gpus_that_differs_from_the_limit_is_refused():
     ]
     same = deployment(resources={"requests": {"gpu": 2}, "limits": {"gpu": 2}})
     assert refusals(resolve(same), able) == ()
+
+
+def test_a_rule_by_gpus_needs_whole_ones_of_which_a_driver_tells_how_busy_they_are():
+    [rule] = stack(autoscale_rules=[{**RULE, "metrics": [GPU_STEP]}]).autoscale_rules
+    [sliced] = deployment(resources={"mig": {"1g.5gb": 1}}).deployments
+    [fault] = rule_faults(rule, sliced)
+    assert (fault.path, fault.reason, fault.remedy) == (
+        "metrics.0.metric",
+        "no driver says how busy a slice is, and 'iris/blue' asks for MIG 1g.5gb",
+        "use RequestLatency or RequestsPerMinute",
+    )
+    for asked in ({"limits": {"gpu": 1}}, {"gpu_devices": ["0"]}, {"gpu_share": "small"}):
+        [whole] = deployment(resources=asked).deployments
+        assert [*rule_faults(rule, whole)] == []
+    assert [*rule_faults(rule, None)] == []
 
 
 def test_variables_that_together_are_more_than_a_process_takes_are_refused():

@@ -9,7 +9,7 @@ from inference_provider.targets.docker import names
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.meter import HostPlace, use_in
 from inference_provider.targets.docker.ruled_router import RuledRouter
-from inference_provider.targets.meter import GpuUse
+from inference_provider.targets.samples import GpuUse
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from inference_provider.targets.local.gpus import gpus_in_use
-from inference_provider.targets.meter import GpuUse
+from inference_provider.targets.samples import GpuUse
 
 
 class Nvml:

@@ -1,21 +1,31 @@
 """What a router's statistics say of deployments, as autoscale rules go by it."""
 
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from urllib.parse import quote
 
-from inference_provider.autoscale import Sample
-from inference_provider.errors import TargetUnreachable
+from inference_provider.autoscale_samples import Sample, Timed
+from inference_provider.errors import TargetError, TargetUnreachable
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec import AutoscaleRuleSpec
 from inference_provider.spec.resources import ResourceAmounts
 from inference_provider.targets.local import usage
 from inference_provider.targets.local.usage import Usage
-from inference_provider.targets.samples import Samples, Spent
+from inference_provider.targets.samples import GpuUse, Samples, Spent
 from inference_provider.workspace.ruled import Ruled
 
 SPIN = "import time; until = time.process_time() + {}\nwhile time.process_time() < until: pass\n"
+
+
+def stepped(metric: str, name="iris/blue") -> Ruled:
+    """Return a deployment with a rule of a step by one metric."""
+    step = {"metric": metric, "operator": "greater_than", "threshold": 70, "change": 1}
+    one = ruled(name)
+    rule = one.rule.model_dump() | {"targets": (), "metrics": [step]}
+    return replace(one, rule=AutoscaleRuleSpec.model_validate(rule))
 
 
 def ruled(name="iris/blue", metric="RequestsInFlight", min_instances=1, **requests) -> Ruled:
@@ -42,8 +52,12 @@ class Router:
         self.pids: dict[str, int] = {}
         self.usage = Usage(lambda: self.at_s)
         self.waiting: dict[str, int] | None = {}
+        self.bins: dict[str, dict[float, int]] = {}
+        self.tells_latency = True
+        self.gpus: dict[str, list[GpuUse]] = {}
+        self.gpus_asked = 0
         asked = self._statistics, self._used, lambda: self.at_s, lambda: self.waiting
-        self.samples = Samples(*asked)
+        self.samples = Samples(*asked, histograms=self._histograms, gpus=self._gpus)
 
     def _used(self, names):
         return self.usage.look({n: pid for n, pid in self.pids.items() if n in names})
@@ -53,6 +67,24 @@ class Router:
         if not self.answers:
             raise TargetUnreachable("ask", "the router", "it does not answer")
         return self.found
+
+    def _histograms(self, pattern):
+        if not self.tells_latency:
+            raise TargetError("ask", "the router", "its image is of an older release")
+        found = []
+        for name, bins in self.bins.items():
+            endpoint, deployment = name.split("/")
+            tagged = f"azml.latency.endpoint.{endpoint}.deployment.{deployment}"
+            if re.search(pattern, tagged):
+                totals = [
+                    {"lower_bound": ms - 0.5, "width": 1, "count": n} for ms, n in bins.items()
+                ]
+                found.append({"name": tagged, "totals": totals})
+        return found
+
+    def _gpus(self, names):
+        self.gpus_asked += 1
+        return {name: self.gpus[name] for name in names if name in self.gpus}
 
     def has(self, cluster="iris/blue", **statistics) -> None:
         self.found |= {f"cluster.{cluster}.{name}": one for name, one in statistics.items()}
@@ -193,3 +225,71 @@ def test_children_are_found_also_where_all_processes_have_to_be_listed():
     assert child.pid in listed(os.getpid())
     at_s[0] = 10
     assert child.pid not in listed(os.getpid())
+
+
+def test_latency_is_told_by_all_that_the_router_has_ever_timed_of_the_deployment():
+    router, asked = Router(), stepped("RequestLatency")
+    router.has(membership_healthy=1, upstream_rq_active=0, upstream_rq_total=0)
+    first = router.sample(1, asked)
+    assert first.timed == Timed(requests=0, total_ms=0)  # no request yet, and that is known
+    assert "RequestLatency" in first.measured
+    router.bins = {"iris/blue": {20.5: 3, 500.0: 1}, "iris/blue2": {9.0: 99}, "rose/blue": {1: 1}}
+    assert router.sample(1, asked).timed == Timed(requests=4, total_ms=561.5)
+
+
+def test_latency_is_asked_for_where_a_rule_goes_by_it_alone():
+    router = Router()
+    router.has(membership_healthy=1, upstream_rq_active=0, upstream_rq_total=0)
+    router.bins = {"iris/blue": {20.5: 3}}
+    assert router.sample(1).timed is None
+    router.tells_latency = False
+    assert router.sample(1).values["RequestsInFlight"] == 0
+
+
+def test_a_router_that_cannot_tell_latency_tells_the_rest():
+    router, asked = Router(), stepped("RequestLatency")
+    router.has(membership_healthy=1, upstream_rq_active=2, upstream_rq_total=2)
+    router.tells_latency = False
+    sample = router.sample(1, asked)
+    assert (sample.timed, sample.values) == (None, {"RequestsInFlight": 2})
+    assert "RequestLatency" not in sample.measured
+
+
+def test_a_router_that_times_from_zero_again_is_not_measured_for_a_look():
+    router, asked = Router(), stepped("RequestLatency")
+    router.has(membership_healthy=1, upstream_rq_active=0, upstream_rq_total=0)
+    router.bins = {"iris/blue": {20.5: 3}}
+    router.sample(1, asked)
+    router.bins = {"iris/blue": {20.5: 1}}
+    assert router.sample(1, asked).timed is None
+    assert router.sample(1, asked).timed == Timed(requests=1, total_ms=20.5)
+
+
+def test_latency_of_a_silent_router_or_of_a_deployment_that_it_does_not_know_is_unknown():
+    router, asked = Router(), stepped("RequestLatency")
+    router.bins = {"iris/blue": {20.5: 3}}
+    assert router.sample(1, asked).timed is None
+    router.answers = False
+    assert router.sample(1, asked).timed is None
+
+
+def test_gpus_are_the_mean_of_instances_each_of_its_own_and_one_that_does_not_tell_is_no_zero():
+    router, asked = Router(), stepped("GpuUtilizationPercentage")
+    assert "GpuUtilizationPercentage" not in router.sample(1, asked).values
+    router.gpus = {
+        "iris.blue.g.0": [GpuUse(90.0), GpuUse(30.0)],
+        "iris.blue.g.1": [GpuUse(10.0), GpuUse()],
+    }
+    assert router.sample(5, asked).values == {"GpuUtilizationPercentage": 35}
+    router.gpus = {"iris.blue.g.0": [GpuUse(90.0)], "iris.blue.g.1": [GpuUse()]}
+    assert router.sample(5, asked).values == {"GpuUtilizationPercentage": 90}
+
+
+def test_gpus_are_looked_at_each_five_seconds_and_where_a_rule_goes_by_them():
+    router, asked = Router(), stepped("GpuUtilizationPercentage")
+    for _ in range(20):
+        router.sample(1)
+    assert router.gpus_asked == 0
+    for _ in range(20):
+        router.sample(1, asked)
+    assert router.gpus_asked == 4

@@ -78,6 +78,33 @@ def counted(statistics: Mapping[str, Any], histograms: Iterable[Mapping[str, Any
     )
 
 
+def tagged(deployments: Iterable[str]) -> str:
+    """Return how statistics name deployments, `<endpoint>/<deployment>`: a regular expression."""
+    split = [name.partition("/") for name in deployments]
+    return "|".join(
+        rf"endpoint\.{re.escape(one)}\.deployment\.{re.escape(other)}" for one, _, other in split
+    )
+
+
+def latency_stats(deployments: Iterable[str]) -> str:
+    """Return the histograms that `latency_of` reads, as a regular expression.
+
+    Args:
+        deployments: Their names, `<endpoint>/<deployment>`.
+    """
+    return rf"^azml\.latency\.({tagged(deployments)})$"
+
+
+def latency_of(histograms: Iterable[Mapping[str, Any]]) -> dict[str, Bins]:
+    """Return how long answers took, by `<endpoint>/<deployment>`; without those that had none.
+
+    Args:
+        histograms: As for `counted`.
+    """
+    found = _latency(histograms)
+    return {f"{endpoint}/{deployment}": bins for (endpoint, deployment), bins in found}
+
+
 def _endpoint(name: str) -> str:
     return "" if name == _NOBODY else name
 

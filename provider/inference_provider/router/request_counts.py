@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 from inference_provider.canary import Counts
-from inference_provider.router.counters import counted
+from inference_provider.router.counters import counted, tagged
 
 _REFUSED_BEFORE = frozenset({"400", "401", "403", "404", "405", "413", "429"})
 """Answers of the router itself, before it asks a deployment: what a model answers so comes as 424.
@@ -19,13 +19,10 @@ With others, such as 400 and 422, it refuses what a caller has sent."""
 
 def count_stats(deployments: Iterable[str]) -> str:
     """Return the names of the statistics that `counts_of` reads, as a regular expression."""
-    split = [name.partition("/") for name in deployments]
-    tagged = "|".join(
-        rf"endpoint\.{re.escape(one)}\.deployment\.{re.escape(other)}" for one, _, other in split
-    )
-    clusters = "|".join(re.escape("/".join((one, other))) for one, _, other in split)
+    names = [*deployments]
+    clusters = "|".join(map(re.escape, names))
     return (
-        rf"^(azml\.(requests|model_errors|latency)\.({tagged})(\.code\.\d+)?"
+        rf"^(azml\.(requests|model_errors|latency)\.({tagged(names)})(\.code\.\d+)?"
         rf"|cluster\.({clusters})\.upstream_rq_active_overflow)$"
     )
 

@@ -11,7 +11,8 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from inference_provider.autoscale import Decision, Memory, Sample, decide, metrics_of
+from inference_provider.autoscale import Decision, Memory, decide, metrics_of
+from inference_provider.autoscale_samples import Sample
 from inference_provider.errors import Busy, InferenceError, TargetError
 from inference_provider.observed import Actor, ResourceId
 from inference_provider.service.decisions import Decisions, Noted
@@ -173,7 +174,7 @@ class Autoscaler:
 
     def _tell_of(self, one: Ruled, known: _Known, sample: Sample) -> None:
         """Keep the fault of what has not been measured for a while; end one that is over."""
-        missing = sorted(metrics_of(one.rule) - sample.values.keys()) if one.count else []
+        missing = sorted(metrics_of(one.rule) - sample.measured) if one.count else []
         if not missing or known.measured_s is None:
             known.measured_s = sample.at_s
         if sample.at_s >= known.measured_s + _UNMEASURED_S:

@@ -11,7 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from inference_provider.autoscale import Decision, Memory, Sample
+from inference_provider.autoscale import Decision, Memory
+from inference_provider.autoscale_samples import Sample
 from inference_provider.targets.whole_lines import append_line
 from inference_provider.workspace.ruled import Ruled
 
@@ -51,9 +52,9 @@ class Decisions:
                 "count": noted.count,
                 "wanted": noted.decided.count,
                 "reasons": noted.decided.reasons,
-                "sample": noted.sample.model_dump(),
+                "sample": noted.sample.model_dump(exclude_none=True),
                 "rule": noted.of.rule.model_dump(mode="json"),
-                **({"memory": noted.memory.model_dump()} if changes else {}),
+                **({"memory": noted.memory.model_dump(exclude_none=True)} if changes else {}),
             }
         )
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from inference_provider.autoscale import Memory, Sample, decide
+from inference_provider.autoscale import Memory, decide
+from inference_provider.autoscale_samples import Sample
 from inference_provider.observed import Frozen
 from inference_provider.spec import AutoscaleRuleSpec
 

@@ -69,6 +69,9 @@ class MetricRule(SpecModel):
         "RequestsPerMinute",
         "RequestLatency",
     ]
+    """Percentages are the mean of all instances, of the `cpu` or `memory` that each asks for or of
+    its GPUs' time. `RequestLatency` is milliseconds: the mean of the requests that were answered
+    within `window_s`; without any the step does not fire."""
     operator: Literal["greater_than", "less_than"]
     threshold: Value
     window_s: Annotated[int, Field(ge=60)] = 300

@@ -13,15 +13,8 @@ from inference_provider.metrics.growth import Processes
 from inference_provider.metrics.series import InstanceUse, Reading
 from inference_provider.router.counters import COUNTERS, HISTOGRAMS, counted
 from inference_provider.spec.amounts import bytes_of, cores
-from inference_provider.targets.samples import Used
+from inference_provider.targets.samples import GpuUse, Used
 from inference_provider.workspace.measured import Running
-
-
-class GpuUse(NamedTuple):
-    """How busy one GPU is, in percent; None is what its driver does not say."""
-
-    busy: float | None = None
-    memory: float | None = None
 
 
 class Whole(NamedTuple):

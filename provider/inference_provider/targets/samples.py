@@ -2,28 +2,33 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from statistics import mean
 from typing import Any, NamedTuple
 
-from inference_provider.autoscale import IN_FLIGHT, LONGEST_S, Sample
-from inference_provider.errors import Fault, TargetUnreachable
+from inference_provider.autoscale import IN_FLIGHT, LONGEST_S, metrics_of
+from inference_provider.autoscale_samples import LATENCY, Sample, Timed
+from inference_provider.errors import Fault, TargetError, TargetUnreachable
 from inference_provider.metrics import catalogue
+from inference_provider.router.counters import Bins, latency_of, latency_stats
 from inference_provider.router.envoy import MIRROR_SUFFIX
 from inference_provider.router.status import is_counted, traffic_of, traffic_stats
 from inference_provider.spec import AutoscaleRuleSpec, DeploymentSpec
 from inference_provider.spec.amounts import bytes_of, cores
+from inference_provider.spec.gpus import gpu_request
 from inference_provider.workspace.ruled import Ruled
 
 PER_MINUTE, CPU, MEMORY = catalogue.REQUESTS.name, catalogue.CPU.name, catalogue.MEMORY.name
+GPU = catalogue.GPU.name
 AMOUNTS = {CPU: "cpu", MEMORY: "memory"}
 """What an instance asks for, of which a metric is a share."""
-MEASURED = frozenset({IN_FLIGHT, PER_MINUTE, *AMOUNTS})
-"""Metrics that can be measured."""
 MEAN_OF_S = 15.0
 """Seconds of which the processor time is told; a garbage collection is no load."""
 LEAST_S = 5.0
 """Seconds that are needed to tell any."""
+GPUS_EVERY_S = 5.0
+"""How often GPUs are looked at: on a Docker host it takes a program for each."""
 _AT_ONCE = 50
 """Deployments that one query asks about: Envoy refuses one of more than 60 KiB."""
 
@@ -35,6 +40,13 @@ class Used(NamedTuple):
     """Mean of the last 15 s, or since it is looked at; None in the first 5 s."""
     memory: int
     """Bytes in memory."""
+
+
+class GpuUse(NamedTuple):
+    """How busy one GPU is, in percent; None is what its driver does not say."""
+
+    busy: float | None = None
+    memory: float | None = None
 
 
 class _Moment(NamedTuple):
@@ -66,6 +78,75 @@ class Spent:
         return (spent_s - first.spent_s) / took_s if took_s >= LEAST_S else None
 
 
+class _TimedRequests:
+    """How long the requests of deployments took whose rules go by that."""
+
+    def __init__(self, histograms: Callable[[str], Iterable[Mapping[str, Any]]]) -> None:
+        self._histograms = histograms
+        self._before: dict[str, Timed] = {}
+
+    def forget(self) -> None:
+        """Forget what a router had counted that does not answer."""
+        self._before.clear()
+
+    def look(self, deployments: Collection[Ruled]) -> Mapping[str, Timed]:
+        """Return what the router has counted, by `<endpoint>/<deployment>`.
+
+        Without those of which it counts from 0 again, as when it was started again: no window
+        reaches over that.
+        """
+        names = [one.id.name for one in deployments if LATENCY in metrics_of(one.rule)]
+        bins = dict[str, Bins]()
+        with suppress(TargetError):  # it has just ended, or is of a release that cannot tell
+            for first in range(0, len(names), _AT_ONCE):
+                some = latency_stats(names[first : first + _AT_ONCE])
+                bins |= latency_of(self._histograms(some))
+            before, self._before = self._before, {n: _timed(bins.get(n, {})) for n in names}
+            return {
+                name: now
+                for name, now in self._before.items()
+                if name not in before or now.requests >= before[name].requests
+            }
+        self.forget()
+        return {}
+
+
+def _timed(bins: Bins) -> Timed:
+    total_ms = sum(ms * count for ms, count in bins.items())
+    return Timed(requests=sum(bins.values()), total_ms=total_ms)
+
+
+class _Gpus:
+    """How busy the GPUs of instances are whose rules go by that, as of the last seconds."""
+
+    def __init__(self, gpus: Callable[[Collection[str]], Mapping[str, Collection[GpuUse]]]) -> None:
+        self._ask = gpus
+        self._asked_s = 0.0
+        self._of = frozenset[str]()
+        self._known: Mapping[str, Collection[GpuUse]] = {}
+
+    def look(self, deployments: Collection[Ruled], at_s: float) -> Mapping[str, Collection[GpuUse]]:
+        """Return what is known, by instance."""
+        ruled = (one for one in deployments if GPU in metrics_of(one.rule))
+        serving = frozenset(name for one in ruled for name in one.serving)
+        if serving != self._of or at_s >= self._asked_s + GPUS_EVERY_S:
+            self._known = self._ask(serving) if serving else {}
+            self._of, self._asked_s = serving, at_s
+        return self._known
+
+
+class _Look(NamedTuple):
+    """What was asked of a router and of instances at one moment."""
+
+    at_s: float
+    found: Mapping[str, Any]
+    """Statistics by name."""
+    used: Mapping[str, Used]
+    waiting: Mapping[str, int] | None
+    timed: Mapping[str, Timed]
+    gpus: Mapping[str, Collection[GpuUse]]
+
+
 class Samples:
     """Measures deployments; of a router that does not answer nothing is known.
 
@@ -75,6 +156,8 @@ class Samples:
         clock: Seconds of a clock that never decreases.
         waiting: Returns the requests that wait for an instance, by `<endpoint>/<deployment>`; None
             when nobody knows.
+        histograms: Returns those of a router in detail; see `RouterAdmin.histograms`.
+        gpus: Returns how busy the GPUs of some instances are, by name, as far as that is known.
     """
 
     def __init__(
@@ -83,6 +166,9 @@ class Samples:
         usage: Callable[[Collection[str]], Mapping[str, Used]],
         clock: Callable[[], float] = time.monotonic,
         waiting: Callable[[], Mapping[str, int] | None] = dict,
+        *,
+        histograms: Callable[[str], Iterable[Mapping[str, Any]]],
+        gpus: Callable[[Collection[str]], Mapping[str, Collection[GpuUse]]],
     ) -> None:
         self._statistics = statistics
         self._waiting = waiting
@@ -90,6 +176,8 @@ class Samples:
         self._clock = clock
         self._begun: dict[str, tuple[float, int]] = {}
         """When, and how many requests had ever been sent to a deployment then."""
+        self._timed = _TimedRequests(histograms)
+        self._gpus = _Gpus(gpus)
 
     def __call__(self, deployments: Collection[Ruled]) -> Mapping[str, Sample]:
         """Return a sample of each deployment, by `<endpoint>/<deployment>`."""
@@ -102,36 +190,39 @@ class Samples:
                 found |= self._statistics(traffic_stats([*some, *copies]))
         except TargetUnreachable:
             self._begun.clear()
+            self._timed.forget()
             return {name: Sample(at_s=at_s, ready=0) for name in names}
         self._begun = {name: one for name, one in self._begun.items() if name in names}
-        used, to_zero = self._used(deployments), any(not one.rule.least_ever for one in deployments)
-        waiting = self._waiting() if to_zero else {}
-        return {one.id.name: self._sample(one, at_s, found, used, waiting) for one in deployments}
+        to_zero = any(not one.rule.least_ever for one in deployments)
+        look = _Look(
+            at_s,
+            found,
+            self._used(deployments),
+            self._waiting() if to_zero else {},
+            self._timed.look(deployments),
+            self._gpus.look(deployments, at_s),
+        )
+        return {one.id.name: self._sample(one, look) for one in deployments}
 
     def _used(self, deployments: Collection[Ruled]) -> Mapping[str, Used]:
         """Return what instances use, by name, where a rule asks for it: it costs a look at all."""
         serving = {name for one in deployments if _shares(one) for name in one.serving}
         return self._usage(serving) if serving else {}
 
-    def _sample(
-        self,
-        one: Ruled,
-        at_s: float,
-        found: Mapping[str, Any],
-        used: Mapping[str, Used],
-        waiting: Mapping[str, int] | None,
-    ) -> Sample:
-        name = one.id.name
-        own, copied = traffic_of(name, found), traffic_of(name + MIRROR_SUFFIX, found)
-        values = dict(_percentages(one, [used[n] for n in one.serving if n in used]))
-        if not is_counted(name, found):  # it is not in the router yet, or not any more
+    def _sample(self, one: Ruled, look: _Look) -> Sample:
+        name, at_s = one.id.name, look.at_s
+        own, copied = (traffic_of(each, look.found) for each in (name, name + MIRROR_SUFFIX))
+        values = dict(_percentages(one, [look.used[n] for n in one.serving if n in look.used]))
+        values |= dict(_of_gpus(one, look.gpus))
+        if not is_counted(name, look.found):  # it is not in the router yet, or not any more
             self._begun.pop(name, None)
             return Sample(at_s=at_s, ready=0, values=values)
         in_flight, begun = own.in_flight + copied.in_flight, own.begun + copied.begun
         values |= dict(self._rate(name, at_s, begun))
-        if waiting is not None or one.rule.least_ever:
-            values[IN_FLIGHT] = float(in_flight + (waiting or {}).get(name, 0))
-        return Sample(at_s=at_s, ready=max(own.healthy, copied.healthy), values=values)
+        if look.waiting is not None or one.rule.least_ever:
+            values[IN_FLIGHT] = float(in_flight + (look.waiting or {}).get(name, 0))
+        ready = max(own.healthy, copied.healthy)
+        return Sample(at_s=at_s, ready=ready, values=values, timed=look.timed.get(name))
 
     def _rate(self, name: str, at_s: float, begun: int) -> Iterator[tuple[str, float]]:
         """Yield the requests of a minute, by those since the sample before."""
@@ -143,9 +234,7 @@ class Samples:
 
 def _shares(one: Ruled) -> set[str]:
     """Return the metrics of a rule that are shares of what an instance asks for."""
-    kept = [asked.metric for asked in one.rule.targets]
-    stepped = [asked.metric for asked in one.rule.metrics]
-    return AMOUNTS.keys() & {*kept, *stepped}
+    return AMOUNTS.keys() & metrics_of(one.rule)
 
 
 def _percentages(one: Ruled, used: Collection[Used]) -> Iterator[tuple[str, float]]:
@@ -156,6 +245,13 @@ def _percentages(one: Ruled, used: Collection[Used]) -> Iterator[tuple[str, floa
         yield CPU, 100 * mean(times) / cores(asked.cpu)
     if MEMORY in metrics and asked.memory and used:
         yield MEMORY, 100 * mean(each.memory for each in used) / bytes_of(asked.memory)
+
+
+def _of_gpus(one: Ruled, gpus: Mapping[str, Collection[GpuUse]]) -> Iterator[tuple[str, float]]:
+    """Yield the mean of the instances whose GPUs tell it, each the mean of its own."""
+    told = ([use.busy for use in gpus.get(n, ()) if use.busy is not None] for n in one.serving)
+    if GPU in metrics_of(one.rule) and (means := [mean(each) for each in told if each]):
+        yield GPU, mean(means)
 
 
 def rule_faults(rule: AutoscaleRuleSpec, deployment: DeploymentSpec | None) -> Iterator[Fault]:
@@ -174,13 +270,17 @@ def rule_faults(rule: AutoscaleRuleSpec, deployment: DeploymentSpec | None) -> I
 
 def _unmeasured(place: str, metric: str, deployment: DeploymentSpec | None) -> Iterator[Fault]:
     """Yield why a metric cannot be measured, of a deployment that may not be known."""
-    if metric not in MEASURED:
-        known = f"{', '.join(sorted(MEASURED)[:-1])} or {max(MEASURED)}"
-        yield Fault(place, f"{metric} is not measured here yet", f"use {known}")
+    if deployment is None:
+        return
+    name, resources = f"'{deployment.endpoint}/{deployment.name}'", deployment.resources
     amount = AMOUNTS.get(metric)
-    if amount and deployment and not getattr(deployment.resources.requests, amount):
-        name = f"'{deployment.endpoint}/{deployment.name}'"
-        reason = (
-            f"{metric} is a share of what an instance asks for, and {name} asks for no {amount}"
-        )
-        yield Fault(place, reason, f"set its resources.requests.{amount}")
+    if amount and not getattr(resources.requests, amount):
+        reason = f"{metric} is a share of what an instance asks for, and {name} asks for no"
+        yield Fault(place, f"{reason} {amount}", f"set its resources.requests.{amount}")
+    if metric == GPU:
+        asked = gpu_request(resources.model_dump())
+        if asked is None:
+            yield Fault(place, f"{name} asks for no GPU", "set its resources.limits.gpu")
+        elif asked.mig:
+            reason = f"no driver says how busy a slice is, and {name} asks for MIG {asked.mig}"
+            yield Fault(place, reason, "use RequestLatency or RequestsPerMinute")

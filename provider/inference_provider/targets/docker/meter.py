@@ -11,8 +11,8 @@ from inference_provider.targets.docker.conversation import Command
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.ruled_router import RuledRouter
 from inference_provider.targets.docker.usage import ContainerUsage
-from inference_provider.targets.meter import GpuUse, Whole, of_one
-from inference_provider.targets.samples import Used
+from inference_provider.targets.meter import Whole, of_one
+from inference_provider.targets.samples import GpuUse, Used
 
 _AT_ONCE = 8
 _ASK_S = 10.0

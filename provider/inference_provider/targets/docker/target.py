@@ -28,7 +28,6 @@ from inference_provider.targets.docker.records import HostRecords, make_empty_im
 from inference_provider.targets.docker.router import DockerRouter
 from inference_provider.targets.docker.ruled_router import RuledRouter
 from inference_provider.targets.docker.ssh import Tunnel
-from inference_provider.targets.docker.usage import ContainerUsage
 from inference_provider.targets.first_up import Named, first_up, saved
 from inference_provider.targets.images import Images
 from inference_provider.targets.meter import WorkspaceMeter
@@ -122,8 +121,14 @@ class DockerPlatform:
             said = router.waits()
             return None if said is None else said.waiting
 
-        usage = ContainerUsage(self.host, workspace)
-        return Samples(router.statistics, usage, waiting=waiting)
+        place = HostPlace(self.host, workspace, router)
+        return Samples(
+            router.statistics,
+            place.used,
+            waiting=waiting,
+            histograms=router.histograms,
+            gpus=place.gpus,
+        )
 
     def router(self, workspace: str) -> RuledRouter:
         """Return a workspace's router."""

@@ -29,8 +29,8 @@ from inference_provider.targets.kubernetes.pods import is_ending, is_ready, is_r
 from inference_provider.targets.kubernetes.refusals import Forbidden, NotThere
 from inference_provider.targets.kubernetes.rights import OF_AMOUNTS
 from inference_provider.targets.kubernetes.router_questions import RouterQuestions
-from inference_provider.targets.meter import GpuUse, WorkspaceMeter
-from inference_provider.targets.samples import Used
+from inference_provider.targets.meter import WorkspaceMeter
+from inference_provider.targets.samples import GpuUse, Used
 from inference_provider.workspace.measured import Running
 
 _UNKNOWN = "processor and memory of instances are not known"

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from inference_provider.gpus import Gpu
-from inference_provider.targets.meter import GpuUse
+from inference_provider.targets.samples import GpuUse
 
 
 def discover_gpus() -> tuple[Gpu, ...]:

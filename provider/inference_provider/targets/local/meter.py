@@ -12,8 +12,8 @@ from inference_provider.targets.envoy.router_admin import RouterAdmin
 from inference_provider.targets.local.gpus import gpus_in_use
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
 from inference_provider.targets.local.usage import Usage
-from inference_provider.targets.meter import GpuUse, Whole, of_one
-from inference_provider.targets.samples import Used
+from inference_provider.targets.meter import Whole, of_one
+from inference_provider.targets.samples import GpuUse, Used
 
 
 class LocalPlace:

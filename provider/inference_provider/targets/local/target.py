@@ -104,7 +104,11 @@ class LocalPlatform:
             said = router.beside.held.room.ask()
             return None if said is None else said.waiting
 
-        return Samples(router.envoy.admin.stats, used, waiting=waiting)
+        admin = router.envoy.admin
+        place = LocalPlace(admin, pids, self._open(workspace).gpus, router.folders.folder)
+        return Samples(
+            admin.stats, used, waiting=waiting, histograms=admin.histograms, gpus=place.gpus
+        )
 
     @staticmethod
     def _pids(router: LocalRouter) -> Callable[[], dict[str, int]]:
