@@ -268,26 +268,30 @@ def _step_wish(rule: AutoscaleRuleSpec, count: int, sample: Sample, known: Memor
     """
     if not count:
         return None
-    out = [one for one in rule.metrics if one.change > 0 and _fires(one, sample, known)]
+    fired = {
+        one: value for one in rule.metrics if (value := _fires(one, sample, known)) is not None
+    }
+    out = [one for one in fired if one.change > 0]
     if out:
         most = max(out, key=lambda one: one.change)
-        return _Wish(count + most.change, tuple(map(_told, out)))
+        return _Wish(count + most.change, tuple(_told(one, fired[one]) for one in out))
     ways_in = [one for one in rule.metrics if one.change < 0]
-    if not ways_in or not all(_fires(one, sample, known) for one in ways_in):
+    if not ways_in or not all(one in fired for one in ways_in):
         return None
     fewer = max(count + max(one.change for one in ways_in), 1)
     if fewer == count and not rule.least_ever:
         return None
-    if back := _fires_with(rule, count, fewer, sample, known):
-        return _Wish(count, (f"with {fewer} it would be: {_told(back)}",))
-    return _Wish(fewer, tuple(map(_told, ways_in)))
+    if back := _back_with(rule, count, fewer, sample, known):
+        return _Wish(count, (back,))
+    return _Wish(fewer, tuple(_told(one, fired[one]) for one in ways_in))
 
 
-def _fires(step: MetricRule, sample: Sample, known: Memory) -> bool:
+def _fires(step: MetricRule, sample: Sample, known: Memory) -> float | None:
+    """Return the mean of a step's window where that is beyond its threshold."""
     if _within(known.changes, sample.at_s - step.window_s):
-        return False  # once per window
+        return None  # once per window
     mean = _mean(step, sample, known)
-    return mean is not None and _beyond(step, mean)
+    return mean if mean is not None and _beyond(step, mean) else None
 
 
 def _beyond(step: MetricRule, value: float) -> bool:
@@ -300,21 +304,26 @@ def _mean(step: MetricRule, sample: Sample, known: Memory) -> float | None:
     return mean_of(step.metric, known.samples, sample.at_s - step.window_s)
 
 
-def _fires_with(
+def _back_with(
     rule: AutoscaleRuleSpec, count: int, fewer: int, sample: Sample, known: Memory
-) -> MetricRule | None:
-    """Return a step out that fewer instances would bring, who would share the same work."""
+) -> str:
+    """Say which step out fewer instances would bring, who would share the same work."""
     for step in rule.metrics:
         mean = _mean(step, sample, known)
         shared = step.change > 0 and step.metric.endswith("Percentage")
-        if shared and mean is not None and _beyond(step, mean * count / fewer):
-            return step
-    return None
+        if shared and mean is not None and _beyond(step, would_be := mean * count / fewer):
+            return f"with {fewer} {step.metric} would be {would_be:.4g}, {_side(step)}"
+    return ""
 
 
-def _told(step: MetricRule) -> str:
+def _told(step: MetricRule, value: float) -> str:
+    said = f"{step.metric} is {value:.4g}, {_side(step)}"
+    return f"{said} for {step.window_s} s: {step.change:+d}"
+
+
+def _side(step: MetricRule) -> str:
     side = "above" if step.operator == "greater_than" else "below"
-    return f"{step.metric} {side} {step.threshold:g} for {step.window_s} s: {step.change:+d}"
+    return f"{side} {step.threshold:g}"
 
 
 # -- memory ------------------------------------------------------------------------------------

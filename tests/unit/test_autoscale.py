@@ -294,7 +294,7 @@ def test_a_step_out_takes_a_whole_window_and_comes_once_in_it():
     run = Run(AZURE, 2)
     assert run.over(300, CpuUtilizationPercentage=90, RequestLatency=10) == 2
     assert run.look(CpuUtilizationPercentage=90, RequestLatency=10) == 4
-    assert run.why == ("CpuUtilizationPercentage above 70 for 300 s: +2",)
+    assert run.why == ("CpuUtilizationPercentage is 90, above 70 for 300 s: +2",)
     assert run.over(296, CpuUtilizationPercentage=90, RequestLatency=10) == 4
     assert run.over(4, CpuUtilizationPercentage=90, RequestLatency=10) == 5
     assert "the rule allows 2 to 5" in run.why
@@ -319,7 +319,7 @@ def test_latency_is_the_mean_of_the_requests_that_were_answered_in_the_window():
     run.over(30, RequestLatency=190, answered=1)
     assert run.look(RequestLatency=190, answered=1) == 1  # 99.5 ms; the mean of its looks is 142
     assert run.look(RequestLatency=190, answered=1) == 2
-    assert run.why == ("RequestLatency above 100 for 60 s: +1",)
+    assert run.why == ("RequestLatency is 100.9, above 100 for 60 s: +1",)
 
 
 def test_one_slow_request_in_a_window_is_its_latency():
@@ -366,7 +366,7 @@ def test_fewer_instances_that_would_be_too_busy_at_once_do_not_come():
     close = rule(metrics=[step(1, 70.0), step(-1, 60.0)])
     run = Run(close, 2)
     assert run.over(900, CpuUtilizationPercentage=50) == 2
-    assert run.why == ("with 1 it would be: CpuUtilizationPercentage above 70 for 300 s: +1",)
+    assert run.why == ("with 1 CpuUtilizationPercentage would be 100, above 70",)
     assert Run(close, 2).over(302, CpuUtilizationPercentage=30) == 1
 
 

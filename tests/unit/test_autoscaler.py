@@ -351,7 +351,7 @@ def test_latency_that_is_measured_is_no_fault_without_a_request_and_brings_an_in
     case.timed = None
     assert case.look(0, seconds=10) == 2
     (change,) = changes(map(json.dumps, case.lines()), "iris/blue")
-    assert change.reasons == ("RequestLatency above 70 for 60 s: +1",)
+    assert change.reasons == ("RequestLatency is 90, above 70 for 60 s: +1",)
     assert change.sample.timed == Timed(requests=2, total_ms=180.0)
     assert change.again() == 2
 
