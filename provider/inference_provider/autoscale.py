@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict
 
-from inference_provider.autoscale_samples import Sample, mean_of, reaching, thinned
+from inference_provider.autoscale_samples import Sample, mean_of, reaching, slower_than, thinned
 from inference_provider.spec import AutoscaleRuleSpec
 from inference_provider.spec.autoscale_rule import MetricRule, ScalingPace, ScheduleRule, TargetRule
 from inference_provider.spec.cron import parsed
@@ -287,21 +287,32 @@ def _step_wish(rule: AutoscaleRuleSpec, count: int, sample: Sample, known: Memor
 
 
 def _fires(step: MetricRule, sample: Sample, known: Memory) -> float | None:
-    """Return the mean of a step's window where that is beyond its threshold."""
+    """Return what is measured of a step's window where that is beyond its threshold."""
     if _within(known.changes, sample.at_s - step.window_s):
         return None  # once per window
-    mean = _mean(step, sample, known)
-    return mean if mean is not None and _beyond(step, mean) else None
+    value = _measured(step, sample, known)
+    if value is None:
+        return None
+    return value if _beyond(step, value) else None
+
+
+def _measured(step: MetricRule, sample: Sample, known: Memory) -> float | None:
+    """Return what a step goes by: a mean, or the percent of requests that took longer.
+
+    None when it was not measured in the whole window.
+    """
+    since_s = sample.at_s - step.window_s
+    if step.percentile is None:
+        return mean_of(step.metric, known.samples, since_s)
+    return slower_than(step.threshold, known.samples, since_s)
 
 
 def _beyond(step: MetricRule, value: float) -> bool:
+    if step.percentile is not None:
+        is_slow = value > 100 - step.percentile
+        return is_slow == (step.operator == "greater_than")
     above = step.operator == "greater_than"
     return value > step.threshold if above else value < step.threshold
-
-
-def _mean(step: MetricRule, sample: Sample, known: Memory) -> float | None:
-    """Return the mean of a step's whole window; None when it was not measured all that time."""
-    return mean_of(step.metric, known.samples, sample.at_s - step.window_s)
 
 
 def _back_with(
@@ -309,16 +320,19 @@ def _back_with(
 ) -> str:
     """Say which step out fewer instances would bring, who would share the same work."""
     for step in rule.metrics:
-        mean = _mean(step, sample, known)
         shared = step.change > 0 and step.metric.endswith("Percentage")
-        if shared and mean is not None and _beyond(step, would_be := mean * count / fewer):
+        mean = _measured(step, sample, known) if shared else None
+        if mean is not None and _beyond(step, would_be := mean * count / fewer):
             return f"with {fewer} {step.metric} would be {would_be:.4g}, {_side(step)}"
     return ""
 
 
 def _told(step: MetricRule, value: float) -> str:
-    said = f"{step.metric} is {value:.4g}, {_side(step)}"
-    return f"{said} for {step.window_s} s: {step.change:+d}"
+    said, after = f"{step.metric} is {value:.4g}, {_side(step)}", f"for {step.window_s} s"
+    if step.percentile is not None:
+        said = f"{step.metric}, percentile {step.percentile}, is {_side(step)}"
+        after = f"{after}, {value:.4g} % of the requests took longer"
+    return f"{said} {after}: {step.change:+d}"
 
 
 def _side(step: MetricRule) -> str:

@@ -16,6 +16,8 @@ class Timed(BaseModel):
     """Ever since the router was started, as the others."""
     total_ms: float
     """How long they took, together."""
+    within: Mapping[float, int] = {}
+    """How many took at most so many milliseconds, of those limits that somebody asks about."""
 
 
 class Sample(BaseModel):
@@ -55,12 +57,34 @@ def mean_of(metric: str, samples: tuple[Sample, ...], since_s: float) -> float |
     return sum(values) / len(values) if values and len(values) == len(seen) else None
 
 
-def _latency(seen: tuple[Sample, ...]) -> float | None:
-    known = [one.timed for one in seen if one.timed]
-    if len(known) < len(seen):
+def slower_than(limit_ms: float, samples: tuple[Sample, ...], since_s: float) -> float | None:
+    """Return the percent of the requests answered since some time that took more than a limit.
+
+    None as of `mean_of`, and where that limit was not asked about all that time.
+    """
+    if not samples or samples[0].at_s > since_s:
         return None
-    requests = known[-1].requests - known[0].requests
-    return (known[-1].total_ms - known[0].total_ms) / requests if requests > 0 else None
+    if (ends := _ends(reaching(samples, since_s))) is None:
+        return None
+    before, now = ends
+    if limit_ms not in before.within or limit_ms not in now.within:
+        return None
+    quick, requests = now.within[limit_ms] - before.within[limit_ms], now.requests - before.requests
+    return 100 * (requests - quick) / requests
+
+
+def _latency(seen: tuple[Sample, ...]) -> float | None:
+    if (ends := _ends(seen)) is None:
+        return None
+    before, now = ends
+    return (now.total_ms - before.total_ms) / (now.requests - before.requests)
+
+
+def _ends(seen: tuple[Sample, ...]) -> tuple[Timed, Timed] | None:
+    """Return the first and the last; None where one lacks, or no request was answered between."""
+    known = [one.timed for one in seen if one.timed]
+    whole = len(known) == len(seen) and known[-1].requests > known[0].requests
+    return (known[0], known[-1]) if whole else None
 
 
 def thinned(samples: tuple[Sample, ...], apart_s: float) -> tuple[Sample, ...]:

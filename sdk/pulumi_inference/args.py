@@ -365,6 +365,8 @@ class MetricRuleArgs(TypedDict, total=False):
     operator: Input[str]
     """`greater_than` or `less_than`."""
     threshold: Input[float]
+    percentile: Input[int]
+    """Of `RequestLatency` alone, 50 to 99; the mean when left out."""
     window_s: Input[int]
     """Seconds, at least 60; 300 when left out."""
     change: Input[int]

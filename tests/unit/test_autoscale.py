@@ -1,5 +1,6 @@
 """Counts that a rule wants: by targets, by steps, by schedules, and over whole curves of load."""
 
+import json
 import zoneinfo
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -66,8 +67,12 @@ class Run:
         """Have it look; with a latency, which so many requests had that were answered since."""
         took_ms = values.pop("RequestLatency", None)
         if took_ms is not None:
-            requests, total_ms = self.timed.requests + answered, answered * took_ms
-            self.timed = Timed(requests=requests, total_ms=self.timed.total_ms + total_ms)
+            before, limits = self.timed, [one.threshold for one in self.rule.metrics]
+            self.timed = Timed(
+                requests=before.requests + answered,
+                total_ms=before.total_ms + answered * took_ms,
+                within={ms: before.within.get(ms, 0) + answered * (took_ms <= ms) for ms in limits},
+            )
         sample = Sample(
             at_s=self.at_s,
             ready=self.count if ready is None else ready,
@@ -353,6 +358,59 @@ def test_a_window_of_latency_begins_anew_with_each_change():
     assert run.over(58, RequestLatency=900) == 2
     assert run.over(600, RequestLatency=20) == 3
     assert run.changes() == 2
+
+
+def answers(slow: int, of: int = 100, **given) -> Run:
+    """Return what a rule by the 95th percentile does of so many above 500 ms in a minute."""
+    p95 = step(threshold=500.0, metric="RequestLatency", percentile=95, window_s=60, **given)
+    run = Run(rule(metrics=[p95]), 3)
+    run.over(60, RequestLatency=400, answered=0)
+    run.look(RequestLatency=400, answered=of - slow)
+    run.look(RequestLatency=501, answered=slow)
+    return run
+
+
+def test_a_step_out_by_a_percentile_comes_when_more_than_its_rest_took_longer():
+    slow = answers(6, change=1)
+    assert (slow.count, slow.why) == (
+        4,
+        (
+            "RequestLatency, percentile 95, is above 500 for 60 s,"
+            " 6 % of the requests took longer: +1",
+        ),
+    )
+    assert answers(5, change=1).count == 3
+    assert answers(0, of=0, change=1).count == 3
+
+
+def test_a_step_in_by_a_percentile_comes_when_no_more_than_its_rest_took_longer():
+    def rarely_slow(slow: int) -> int:
+        p95 = step(-1, 500.0, "RequestLatency", percentile=95, window_s=60)
+        run = Run(rule(metrics=[p95]), 3)
+        run.over(30, RequestLatency=400, answered=0)
+        run.look(RequestLatency=501, answered=slow)
+        run.look(RequestLatency=400, answered=100 - slow)
+        return run.over(28, RequestLatency=400, answered=0)
+
+    assert rarely_slow(6) == 3
+    assert rarely_slow(5) == 2
+
+
+def test_a_percentile_of_another_threshold_says_nothing_before_its_own_window():
+    p95 = step(1, 500.0, "RequestLatency", percentile=95, window_s=60)
+    run = Run(rule(metrics=[p95]))
+    run.over(50, RequestLatency=400)
+    run.rule = rule(metrics=[{**p95, "threshold": 300.0}])
+    assert run.over(60, RequestLatency=400) == 1
+    assert run.over(4, RequestLatency=400) == 2
+
+
+def test_a_memory_with_percentiles_is_written_and_read_as_it_is():
+    p95 = step(1, 0.5, "RequestLatency", percentile=95, window_s=60)
+    run = Run(rule(metrics=[p95]))
+    run.over(20, RequestLatency=400)
+    written = json.dumps(run.memory.model_dump(exclude_none=True))
+    assert Memory.model_validate(json.loads(written)) == run.memory
 
 
 def test_fewer_instances_whose_gpus_would_be_too_busy_do_not_come():

@@ -20,9 +20,10 @@ from inference_provider.workspace.ruled import Ruled
 SPIN = "import time; until = time.process_time() + {}\nwhile time.process_time() < until: pass\n"
 
 
-def stepped(metric: str, name="iris/blue") -> Ruled:
+def stepped(metric: str, name="iris/blue", **given) -> Ruled:
     """Return a deployment with a rule of a step by one metric."""
     step = {"metric": metric, "operator": "greater_than", "threshold": 70, "change": 1}
+    step |= given
     one = ruled(name)
     rule = one.rule.model_dump() | {"targets": (), "metrics": [step]}
     return replace(one, rule=AutoscaleRuleSpec.model_validate(rule))
@@ -235,6 +236,14 @@ def test_latency_is_told_by_all_that_the_router_has_ever_timed_of_the_deployment
     assert "RequestLatency" in first.measured
     router.bins = {"iris/blue": {20.5: 3, 500.0: 1}, "iris/blue2": {9.0: 99}, "rose/blue": {1: 1}}
     assert router.sample(1, asked).timed == Timed(requests=4, total_ms=561.5)
+
+
+def test_of_a_percentile_the_requests_within_its_threshold_are_told():
+    router, asked = Router(), stepped("RequestLatency", percentile=95, threshold=100)
+    router.has(membership_healthy=1, upstream_rq_active=0, upstream_rq_total=0)
+    assert router.sample(1, asked).timed == Timed(requests=0, total_ms=0, within={100: 0})
+    router.bins = {"iris/blue": {20.5: 3, 99.5: 1, 105.0: 2}}
+    assert router.sample(1, asked).timed == Timed(requests=6, total_ms=371, within={100: 4})
 
 
 def test_latency_is_asked_for_where_a_rule_goes_by_it_alone():

@@ -306,6 +306,20 @@ def schedule(**fields) -> dict:
         ),
         (
             {
+                "metrics": [
+                    {
+                        "metric": CPU,
+                        "operator": "less_than",
+                        "threshold": 17,
+                        "percentile": 95,
+                        "change": 1,
+                    }
+                ]
+            },
+            "percentile is of RequestLatency; remove it, or name that metric",
+        ),
+        (
+            {
                 "schedules": [
                     {"cron": "0 8 * * *", "duration_s": 60, "min_instances": 3, "max_instances": 2}
                 ]

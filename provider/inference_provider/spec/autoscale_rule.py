@@ -70,10 +70,13 @@ class MetricRule(SpecModel):
         "RequestLatency",
     ]
     """Percentages are the mean of all instances, of the `cpu` or `memory` that each asks for or of
-    its GPUs' time. `RequestLatency` is milliseconds: the mean of the requests that were answered
-    within `window_s`; without any the step does not fire."""
+    its GPUs' time. `RequestLatency` is milliseconds, of the requests that were answered within
+    `window_s`; without any the step does not fire."""
     operator: Literal["greater_than", "less_than"]
     threshold: Value
+    percentile: Annotated[int, Field(ge=50, le=99)] | None = None
+    """Of `RequestLatency` alone: of 95 the step goes by the time in which 95 % of the requests were
+    answered; by their mean when left out."""
     window_s: Annotated[int, Field(ge=60)] = 300
     change: Annotated[int, Field(ge=-50, le=50)]
     """Instances added (or removed, when negative) once per window."""
@@ -84,6 +87,12 @@ class MetricRule(SpecModel):
             raise ValueError(fault)
         if not self.change:
             raise ValueError("change is 0; expected instances to add, or to remove when negative")
+        return self
+
+    @model_validator(mode="after")
+    def _percentile_is_of_latency(self) -> "MetricRule":
+        if self.percentile is not None and self.metric != "RequestLatency":
+            raise ValueError("percentile is of RequestLatency; remove it, or name that metric")
         return self
 
 

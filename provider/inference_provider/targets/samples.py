@@ -95,13 +95,17 @@ class _TimedRequests:
         Without those of which it counts from 0 again, as when it was started again: no window
         reaches over that.
         """
-        names = [one.id.name for one in deployments if LATENCY in metrics_of(one.rule)]
-        bins = dict[str, Bins]()
+        by_it = (one for one in deployments if LATENCY in metrics_of(one.rule))
+        asked = {one.id.name: _limits(one) for one in by_it}
+        names, bins = [*asked], dict[str, Bins]()
         with suppress(TargetError):  # it has just ended, or is of a release that cannot tell
             for first in range(0, len(names), _AT_ONCE):
                 some = latency_stats(names[first : first + _AT_ONCE])
                 bins |= latency_of(self._histograms(some))
-            before, self._before = self._before, {n: _timed(bins.get(n, {})) for n in names}
+            before = self._before
+            self._before = {
+                name: _timed(bins.get(name, {}), limits) for name, limits in asked.items()
+            }
             return {
                 name: now
                 for name, now in self._before.items()
@@ -111,9 +115,17 @@ class _TimedRequests:
         return {}
 
 
-def _timed(bins: Bins) -> Timed:
-    total_ms = sum(ms * count for ms, count in bins.items())
-    return Timed(requests=sum(bins.values()), total_ms=total_ms)
+def _limits(one: Ruled) -> set[float]:
+    """Return the durations of which a rule asks how many requests took longer."""
+    return {step.threshold for step in one.rule.metrics if step.percentile is not None}
+
+
+def _timed(bins: Bins, limits: Collection[float]) -> Timed:
+    return Timed(
+        requests=sum(bins.values()),
+        total_ms=sum(ms * count for ms, count in bins.items()),
+        within={limit: sum(count for ms, count in bins.items() if ms <= limit) for limit in limits},
+    )
 
 
 class _Gpus:
