@@ -112,6 +112,14 @@ def test_its_end_or_hang_harms_nothing_else_and_it_comes_back(served):
     assert pid_of(served) != before
 
 
+def test_when_it_ends_it_writes_down_how_many_calls_it_has_refused(served):
+    assert [ask("nonsense").status_code for _ in range(4)] == [401] * 4
+    served.target.stop("lab", ACTOR)
+    served.target.start("lab", ACTOR)
+    told = [one.action for one in served.target.journal("lab") if "no valid token" in one.action]
+    assert [one.partition(" (")[0] for one in told] == ["1 call refused", "3 calls refused"]
+
+
 def test_a_role_that_is_taken_away_stays_so_after_a_restart(served):
     mine = of_workspace(served)
     assert ask(mine).status_code == 200

@@ -23,7 +23,7 @@ from tests.unit.test_web import Asking
 from inference_provider.web.connection import SERVER, Connection
 from inference_provider.web.listener import Loop, listening
 from inference_provider.web.log import Log
-from inference_provider.web.tls import context_of
+from inference_provider.web.tls import context_of, renew
 
 
 class Impatient(Connection):
@@ -171,6 +171,29 @@ def test_a_handshake_that_does_not_come_is_not_waited_for():
 
     with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
         assert runner.run(served()) == b""
+
+
+def test_a_new_certificate_is_shown_as_far_as_no_name_or_setting_is_another():
+    first = generated()
+    longer = generated(first, names=["b.example.org"])
+    context = context_of(first.tls)
+    assert renew(context, first.tls, generated(first).tls, by_name=True)
+    assert not renew(context, first.tls, longer.tls, by_name=True)
+    assert renew(context, first.tls, longer.tls, by_name=False)
+    other = first.tls.model_copy(update={"minimum_version": "1.3"})
+    assert not renew(context, first.tls, other, by_name=False)
+
+
+def test_a_certificate_that_cannot_be_shown_leaves_the_one_before():
+    first = generated()
+    context = context_of(first.tls)
+    strange = generated().tls.model_copy(update={"certificate": first.tls.certificate})
+    with pytest.raises(OSError, match=r"KEY_VALUES_MISMATCH|key values mismatch"):
+        renew(context, first.tls, strange, by_name=False)
+    routes = [Route("/", _echo, methods=["POST"])]
+    with serving(Starlette(routes=routes), ssl_context_factory=lambda *_: context) as port:
+        url = f"https://127.0.0.1:{port}/"
+        assert httpx.post(url, content=b"x", verify=trusting(first)).content == b"x"
 
 
 @pytest.mark.parametrize("shown", [b"10.1.2.3", b"10.1.2.3, 10.1.2.4", b"x", b"::1%x", b""])

@@ -7,6 +7,7 @@ its arguments should be another.
 
 import asyncio
 import os
+import signal
 import socket
 import ssl
 import sys
@@ -14,14 +15,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 from inference_provider.errors import InferenceError
-from inference_provider.router.table import Tls
 from inference_provider.secret_stores.opened import open_store
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.records import FileRecords
@@ -35,7 +34,8 @@ from inference_provider.web.pages import Pages, pages
 from inference_provider.web.provider_keys import ProviderKeys
 from inference_provider.web.refusals import Refusals
 from inference_provider.web.site import site_of
-from inference_provider.web.tls import context_of, show
+from inference_provider.web.tls import context_of, renew
+from inference_provider.workspace.kept_tls import KeptTls
 from inference_provider.workspace.state import State
 
 _PERIOD_S = 1.0
@@ -84,12 +84,15 @@ def main() -> None:
         refusals.flush()
 
     threading.Thread(target=_repeat, args=(log, look), daemon=True).start()
-    with listening(host, int(port), log) as listener:
-        shown_tls = tls.tls if tls else None
-        with asyncio.Runner(loop_factory=Loop) as runner:
-            runner.run(_serve(service, listener, context, state, shown_tls))
-    for change in shown.handlers.changing():  # of a split that somebody has begun
-        change.join(_LAST_S)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # or it would end at once
+    try:
+        listener = listening(host, int(port), log)
+        with listener, asyncio.Runner(loop_factory=Loop) as runner:
+            runner.run(_serve(service, listener, context, state, tls))
+    finally:
+        for change in shown.handlers.changing():  # of a split that somebody has begun
+            change.join(_LAST_S)
+        refusals.flush(at_end=True)
 
 
 class _OneWorkspace(LocalTarget):
@@ -126,12 +129,12 @@ async def _serve(
     listener: socket.socket,
     context: ssl.SSLContext | None,
     state: State,
-    shown: Tls | None,
+    shown: KeptTls | None,
 ) -> None:
     given: dict[str, Any] = {"ssl_context_factory": lambda *_: context} if context else {}
     config = uvicorn.Config(application(service), **SERVER, **given)
     server = uvicorn.Server(config)
-    watch = asyncio.create_task(_keep_certificate(server, context, state, shown))
+    watch = asyncio.create_task(_keep_certificate(server, context, state, shown, service))
     try:
         await server.serve(sockets=[listener])
     finally:
@@ -139,21 +142,26 @@ async def _serve(
 
 
 async def _keep_certificate(
-    server: uvicorn.Server, context: ssl.SSLContext | None, state: State, shown: Tls | None
+    server: uvicorn.Server,
+    context: ssl.SSLContext | None,
+    state: State,
+    shown: KeptTls | None,
+    service: Service,
 ) -> None:
-    """Show a new certificate without an end of anything; for all else of TLS, start again."""
+    """Show a new certificate; where only a process that starts again can, end this one."""
     while context is not None and shown is not None:
         await asyncio.sleep(_PERIOD_S)
-        with suppress(InferenceError, OSError, ValueError):  # the one that is shown stays
+        try:
             kept = await asyncio.to_thread(state.tls)
-            if kept is None or kept.tls == shown:
+            if kept is None or kept.tls == shown.tls:
                 continue
-            renewed = {"certificate": kept.tls.certificate, "private_key": kept.tls.private_key}
-            if kept.tls != shown.model_copy(update=renewed):
+            if not renew(context, shown.tls, kept.tls, by_name=service.pages is not None):
                 server.should_exit = True
                 return
-            show(context, kept.tls)
-            shown = kept.tls
+            shown = kept
+        except (InferenceError, OSError, ValueError) as fault:
+            told = "the certificate of the workspace cannot be shown, and the one before stays"
+            service.log.tell(f"{told}: {fault}")
 
 
 def _repeat(log: Log, look: Callable[[], None]) -> None:

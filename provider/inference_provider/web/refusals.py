@@ -63,10 +63,11 @@ class Refusals:
         if first:
             self._tell(one, 1)
 
-    def flush(self) -> None:
-        """Write down how many there were more, once a window is over."""
+    def flush(self, *, at_end: bool = False) -> None:
+        """Write down how many there were more, once a window is over, or all is."""
         with self._lock:
-            if not self._counts or self._clock() < self._begun_s + WINDOW_S:
+            is_over = at_end or self._clock() >= self._begun_s + WINDOW_S
+            if not self._counts or not is_over:
                 return
             counts, self._counts = self._counts, Counter()
         for one, count in counts.items():

@@ -36,6 +36,30 @@ def show(context: ssl.SSLContext, tls: Tls) -> None:
         os.close(handle)
 
 
+def renew(context: ssl.SSLContext, shown: Tls, wanted: Tls, *, by_name: bool) -> bool:
+    """Show a new certificate without an end of anything; return whether that was possible.
+
+    Where other settings differ the process starts again, and where names do by which browsers
+    find its pages.
+
+    Args:
+        context: What handshakes go by.
+        shown: What it shows.
+        wanted: What it is to show.
+        by_name: Whether anybody is let in by the names of the certificate.
+
+    Raises:
+        OSError, ValueError: It cannot be shown; the one before is.
+    """
+    context_of(wanted)  # a half of it would end all handshakes
+    certificate = {"certificate": wanted.certificate, "private_key": wanted.private_key}
+    others = wanted != shown.model_copy(update=certificate)
+    if others or (by_name and names_in(wanted) != names_in(shown)):
+        return False
+    show(context, wanted)
+    return True
+
+
 def names_in(tls: Tls) -> tuple[str, ...]:
     """Return the hosts and addresses that a certificate is for, but for those with a `*`."""
     try:
