@@ -187,7 +187,7 @@ def test_a_new_certificate_is_shown_as_far_as_no_name_or_setting_is_another():
 def test_a_certificate_that_cannot_be_shown_leaves_the_one_before():
     first = generated()
     context = context_of(first.tls)
-    strange = generated().tls.model_copy(update={"certificate": first.tls.certificate})
+    strange = first.tls.model_copy(update={"certificate": generated().tls.certificate})
     with pytest.raises(OSError, match=r"KEY_VALUES_MISMATCH|key values mismatch"):
         renew(context, first.tls, strange, by_name=False)
     routes = [Route("/", _echo, methods=["POST"])]
