@@ -146,3 +146,36 @@ def test_nothing_is_made_that_names_what_is_not_recorded(target, kind, spec, exp
     with pytest.raises(TargetError) as caught:
         refuse_unmet(state_of(target), desired(kind, spec))
     assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "other"),
+    [
+        (Kind.ENDPOINT, EndpointSpec(name="Iris"), "Endpoint 'default/iris'"),
+        (
+            Kind.DEPLOYMENT,
+            BLUE.model_copy(update={"name": "Blue"}),
+            "Deployment 'default/iris/blue'",
+        ),
+        (
+            Kind.CONNECTION,
+            ConnectionSpec(name="Hub", category="ApiKey", credentials={"key": "k"}),
+            "Connection 'default/hub'",
+        ),
+    ],
+)
+def test_a_name_that_differs_from_anothers_in_case_alone_is_refused(target, kind, spec, other):
+    for there, made in (
+        (Kind.DEPLOYMENT, BLUE),
+        (Kind.CONNECTION, ConnectionSpec(name="hub", category="ApiKey", credentials={"key": "k"})),
+    ):
+        write_record(target, record(there, made))
+    with pytest.raises(TargetError, match=f"{other} differs from it in case alone; use another"):
+        target.apply(desired(kind, spec), ANN)
+    target.apply(desired(Kind.ENDPOINT, IRIS), ANN)  # itself is no other
+
+
+def test_of_two_that_are_there_already_both_can_be_changed(target):
+    write_record(target, record(Kind.ENDPOINT, EndpointSpec(name="Iris")))
+    target.apply(desired(Kind.ENDPOINT, IRIS), ANN)
+    target.apply(desired(Kind.ENDPOINT, EndpointSpec(name="Iris")), ANN)

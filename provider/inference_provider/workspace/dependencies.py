@@ -18,6 +18,8 @@ from inference_provider.workspace.shifts import share_on_the_way
 from inference_provider.workspace.state import State
 
 _SHOWN = 5
+_IN_SCOPES = (Kind.CONNECTION, Kind.DEPLOYMENT, Kind.ENDPOINT)
+"""Kinds whose names are parts of a scope, in which case does not matter."""
 
 # -- before something is made ----------------------------------------------------------------------
 
@@ -32,6 +34,19 @@ def refuse_unmet(state: State, desired: DesiredResource) -> None:
             reason = f"{resource} is not there"
             raise TargetError(operation, str(desired.id), reason, _remedy(named))
     _refuse_without_provider(state, desired)
+    _refuse_other_case(state, desired.id)
+
+
+def _refuse_other_case(state: State, resource: ResourceId) -> None:
+    """Refuse a new name that differs from another in case alone: a role on one holds on both."""
+    if resource.kind not in _IN_SCOPES or state.record(resource) is not None:
+        return
+    lower = resource.name.lower()
+    for name in state.recorded(resource.kind) - {resource.name}:
+        if name.lower() == lower:
+            reason = f"{_beside(resource, resource.kind, name)} differs from it in case alone"
+            remedy = "use another name: roles on the one would hold on the other"
+            raise TargetError("create", str(resource), reason, remedy)
 
 
 def _refuse_without_provider(state: State, desired: DesiredResource) -> None:
