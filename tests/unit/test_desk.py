@@ -314,7 +314,13 @@ def test_an_identity_that_is_applied_again_keeps_its_tokens(target):
     assert target.desk("lab").token(caller(target, before), "iris")
 
 
-@pytest.mark.parametrize("name", ["nobody", "endpoints/nope", "endpoints/", ""])
+@pytest.mark.parametrize("name", ["", "b" * 201, "ben\n"])
+def test_a_name_that_no_caller_can_have_gets_no_token(target, name):
+    with pytest.raises(SpecError, match="a name has 1 to 200 letters"):
+        issued(target, Principal("user", name))
+
+
+@pytest.mark.parametrize("name", ["nobody", "endpoints/nope", "endpoints/"])
 def test_an_identity_that_is_not_there_gets_no_token(target, name):
     with pytest.raises(TargetError, match="it is not there"):
         issued(target, Principal("identity", name))

@@ -368,6 +368,21 @@ def test_a_provider_names_a_user_and_never_an_identity_of_the_workspace():
     assert asking.get_token(asking.token(Principal("identity", "robot"))).status_code == 200
 
 
+@pytest.mark.parametrize("name", ["identity:robot", "group:ops", "user:ben", "identity:"])
+def test_a_user_whose_name_looks_like_another_principal_is_told_as_a_user(name):
+    asking = Asking({**BEN_CALLS, "principal": name}, identity_provider=FETCHED)
+    token = asking.get_token(of_provider(sub=name)).json()["accessToken"]
+    assert jwt.decode(token, options={"verify_signature": False})["sub"] == f"user:{name}"
+    assert journal(asking.target)[-1][:2] == (f"user:{name}", "issue token")
+
+
+def test_a_name_is_told_whole_or_not_believed():
+    asking = Asking({**BEN_CALLS, "principal": "b" * 200}, identity_provider=FETCHED)
+    assert asking.get_token(of_provider(sub="b" * 200)).status_code == 200
+    for name in ("b" * 201, "ben\nx", "ben\u202e"):
+        assert asking.get_token(of_provider(sub=name)).status_code == 401
+
+
 def test_a_provider_that_the_workspace_leaves_counts_no_more():
     asking = Asking(BEN_CALLS, identity_provider=FETCHED)
     assert asking.get_token(of_provider()).status_code == 200

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple, get_args
 
 from inference_provider.access import Decision, Principal, PrincipalKind, Scope, decide
-from inference_provider.errors import TargetError
+from inference_provider.errors import Fault, SpecError, TargetError
 from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.printable import one_line
 from inference_provider.role_needs import Grants
@@ -50,7 +50,7 @@ _SINCE = "incarnation"
 _ID = re.compile(r"[0-9a-f]{32}")
 _ISSUE, _COMMAND = "issue workspace token", "workspace service"
 _LONGEST_NAME = 200
-"""Of a caller's name, as far as it is written down."""
+"""Of a caller: two names that begin alike would be one in the journal and in a model's requests."""
 
 Fetched = Callable[[str], str]
 """The keys that were last fetched from a URL; empty where there are none."""
@@ -73,8 +73,9 @@ class Caller(NamedTuple):
     def actor(self) -> Actor:
         """Who records and the journal say it was; a router's log names the holder of a token so."""
         kind, name = self.principal.kind, self.principal.name
-        text = name if kind == "user" else f"{kind}:{name}"
-        return Actor(user=one_line(text)[:_LONGEST_NAME], command=_COMMAND)
+        # a user's own name may look like another kind's
+        plain = kind == "user" and name.partition(":")[0] not in get_args(PrincipalKind)
+        return Actor(user=one_line(name if plain else f"{kind}:{name}"), command=_COMMAND)
 
 
 class Desk:
@@ -94,11 +95,14 @@ class Desk:
         """Return a token by which the workspace service knows somebody.
 
         Raises:
-            SpecError: The lifetime is too short or too long.
+            SpecError: The lifetime is too short or too long, or the name.
             TargetError: The workspace has no service, or its key cannot be read; or there is no
                 such identity.
         """
         credentials.refuse_lifetime(lifetime, LONGEST_LIFETIME, self.id)
+        if not _is_name(who.name):
+            reason = f"a name has 1 to {_LONGEST_NAME} letters, all of which can be written down"
+            raise SpecError((Fault("principal", reason),), str(self.id))
 
         def settled(there: SigningKeys | None) -> SigningKeys:
             return there or SigningKeys(newer=new_signing_key())
@@ -346,11 +350,17 @@ def _by_provider(claims: Any, check: ProviderCheck) -> Caller:
 
 
 def _caller(principal: Principal, claims: Any, groups: Any) -> Caller:
+    if not _is_name(principal.name):
+        raise Unproven(f"a name longer than {_LONGEST_NAME}, or that cannot be written down")
     several = groups if isinstance(groups, list) else [groups]  # one may be told as itself
     members = tuple(one for one in several if isinstance(one, str))
     expires = datetime.fromtimestamp(claims["exp"], UTC)
     token = claims.get("jti")
     return Caller(principal, members, expires, token if isinstance(token, str) else "")
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= _LONGEST_NAME and text.isprintable()
 
 
 def _time(document: bytes) -> datetime:
