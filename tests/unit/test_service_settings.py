@@ -1,8 +1,13 @@
 """Where a workspace has its service listen: what is taken, and what is refused when planning."""
 
 import socket
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from pydantic import ValidationError
 from tests.ports import own_port
 from tests.stacks import stack
@@ -61,6 +66,51 @@ def test_tokens_cross_no_network_unencrypted_unless_that_is_said():
     ]
     assert refused(service=wide, allow_plain_http=True) == []
     assert refused(service=wide, tls={"generate": True}) == []
+
+
+@pytest.mark.parametrize(
+    ("space", "is_found"),
+    [
+        ({"allow_plain_http": True}, False),
+        ({"tls": {"generate": True}}, False),
+        ({"tls": {"generate": True, "names": ["localhost", "*.example.org", "127.0.0.2"]}}, False),
+        ({"tls": {"generate": True, "names": ["gpu-1.example.org"]}}, True),
+        ({"tls": {"generate": True}, "bind_address": "192.0.2.1"}, True),
+        ({"tls": ["*.example.org"]}, False),
+        ({"tls": ["gpu-1.example.org"]}, True),
+    ],
+)
+def test_a_console_that_browsers_elsewhere_find_by_no_name_is_refused(space, is_found):
+    given = dict(space)
+    if isinstance(names := given.get("tls"), list):  # a certificate of one's own
+        given["tls"] = own(*names)
+    wide = {"port": 18443, "bind_address": "0.0.0.0"}
+    told = (
+        "service.bind_address: 0.0.0.0 is no name, and without one that is not loopback's no"
+        " browser elsewhere is shown the console; write the address that they use, or have tls"
+        " whose certificate names one"
+    )
+    found = refused(service={**wide, "console": True}, **given)
+    assert [one for one in found if "browser" in one] == ([] if is_found else [told])
+    assert told not in refused(service=wide, **given)
+    assert told not in refused(service={"port": 18443, "console": True}, **given)
+
+
+def own(*names):
+    """A certificate that somebody else has made."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "own")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(named, named, key.public_key(), 1)
+    builder = builder.not_valid_before(now - timedelta(1)).not_valid_after(now + timedelta(9))
+    alternatives = x509.SubjectAlternativeName([x509.DNSName(one) for one in names])
+    signed = builder.add_extension(alternatives, critical=False).sign(key, hashes.SHA256())
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    certificate = signed.public_bytes(pem)
+    return {"certificate": certificate.decode(), "private_key": private.decode()}
 
 
 def test_an_address_of_another_machine_is_refused():

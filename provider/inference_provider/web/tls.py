@@ -3,9 +3,8 @@
 import os
 import ssl
 
-from cryptography import x509
-
 from inference_provider.router.table import Tls
+from inference_provider.workspace.certificates import names_in
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -54,19 +53,7 @@ def renew(context: ssl.SSLContext, shown: Tls, wanted: Tls, *, by_name: bool) ->
     context_of(wanted)  # a half of it would end all handshakes
     certificate = {"certificate": wanted.certificate, "private_key": wanted.private_key}
     others = wanted != shown.model_copy(update=certificate)
-    if others or (by_name and names_in(wanted) != names_in(shown)):
+    if others or (by_name and names_in(wanted.certificate) != names_in(shown.certificate)):
         return False
     show(context, wanted)
     return True
-
-
-def names_in(tls: Tls) -> tuple[str, ...]:
-    """Return the hosts and addresses that a certificate is for, but for those with a `*`."""
-    try:
-        first = x509.load_pem_x509_certificates(tls.certificate.encode())[0]
-        names = first.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, x509.ExtensionNotFound):
-        return ()
-    hosts = [one for one in names.get_values_for_type(x509.DNSName) if "*" not in one]
-    addresses = map(str, names.get_values_for_type(x509.IPAddress))
-    return (*hosts, *(f"[{one}]" if ":" in one else one for one in addresses))

@@ -62,6 +62,17 @@ def ends(certificate: str) -> datetime | None:
     return chain[0].not_valid_after_utc if chain else None
 
 
+def names_in(chain: str) -> tuple[str, ...]:
+    """Return the hosts and addresses that a certificate is for, but for those with a `*`."""
+    try:
+        first = x509.load_pem_x509_certificates(chain.encode())[0]
+        names = first.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound):
+        return ()
+    hosts = [one for one in names.get_values_for_type(x509.DNSName) if "*" not in one]
+    return (*hosts, *map(str, names.get_values_for_type(x509.IPAddress)))
+
+
 def _ends_soon(tls: Tls, now: datetime) -> bool:
     return _is_over(tls.certificate, now + timedelta(days=RENEW_DAYS))
 

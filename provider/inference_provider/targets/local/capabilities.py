@@ -1,6 +1,7 @@
 """What this machine can do, and why it cannot do the rest."""
 
 import errno
+import ipaddress
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -15,9 +16,10 @@ from inference_provider.spec import (
     EnvironmentSpec,
     WorkspaceSpec,
 )
+from inference_provider.spec.service import ServiceSettings
 from inference_provider.targets.answers import ALIKE
 from inference_provider.targets.envoy.authorities import ca_file
-from inference_provider.targets.listening import address_fault, bind_fault
+from inference_provider.targets.listening import EVERYWHERE, address_fault, bind_fault
 from inference_provider.targets.local.machine import Fit, own_network_fit
 from inference_provider.targets.samples import rule_faults
 from inference_provider.targets.transport import tls_faults, tls_notes
@@ -153,6 +155,38 @@ def service_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
         place = f"{service.port} on {service.bind_address}"
         reason = f"{place} cannot be listened on: {fault.strerror}"
         yield Fault("service", reason, "use another port, or an address of this machine")
+    yield from _console_faults(spec, service)
+
+
+def _console_faults(spec: WorkspaceSpec, service: ServiceSettings) -> Iterator[Fault]:
+    """Refuse a console that browsers elsewhere would find by no name."""
+    if not service.console or service.bind_address not in EVERYWHERE:
+        return
+    if all(map(_is_loopback, _certified(spec))):
+        reason = (
+            f"{service.bind_address} is no name, and without one that is not loopback's no browser"
+            " elsewhere is shown the console"
+        )
+        remedy = "write the address that they use, or have tls whose certificate names one"
+        yield Fault("service.bind_address", reason, remedy)
+
+
+def _certified(spec: WorkspaceSpec) -> tuple[str, ...]:
+    """Return the names of a workspace's certificate, as `certificates.kept_for` makes it."""
+    if spec.tls is None:
+        return ()
+    if spec.tls.generate:
+        return EVERYWHERE.get(spec.bind_address, spec.bind_address), *spec.tls.names
+    # cryptography takes 30 ms, and most workspaces need none of it
+    from inference_provider.workspace.certificates import names_in  # noqa: PLC0415
+
+    return names_in(spec.tls.certificate or "")
+
+
+def _is_loopback(name: str) -> bool:
+    with suppress(ValueError):
+        return ipaddress.ip_address(name).is_loopback
+    return name == "localhost" or "*" in name
 
 
 def provider_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
