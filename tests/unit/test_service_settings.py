@@ -15,7 +15,7 @@ from tests.stacks import stack
 from inference_provider.desired import resolve
 from inference_provider.gpus import Ledger
 from inference_provider.refusals import refusals
-from inference_provider.spec import WorkspaceSpec
+from inference_provider.spec import StackSpec, WorkspaceSpec, stack_faults
 from inference_provider.targets.docker.capabilities import docker_capabilities
 from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
 from inference_provider.targets.local.capabilities import local_capabilities
@@ -56,6 +56,22 @@ def test_the_port_of_something_else_of_the_workspace_is_refused():
     assert refused(metrics={"port": 18443}, service={"port": 18443}) == [
         "service.port: 18443 is the metrics.port too; use another"
     ]
+
+
+def test_the_port_of_another_workspace_of_the_stack_is_refused():
+    service, others = {"port": 18443}, ({"service": {"port": 18443}}, {"router_port": 18443})
+    others = (*others, {"metrics": {"port": 18443}})
+    found = []
+    for other in others:
+        first, second = {"name": "lab", **other}, {"name": "shop", "service": service}
+        declared = {"name": "demo", "workspaces": [first, second]}
+        found.append([str(one) for one in stack_faults(StackSpec.model_validate(declared))])
+    assert found == [
+        [f"workspaces.1.service.port: 18443 is the {field} of workspace 'lab' too; use another"]
+        for field in ("service.port", "router_port", "metrics.port")
+    ]
+    apart = [{"name": "lab", "service": {"port": 18444}}, {"name": "shop", "service": service}]
+    assert stack_faults(StackSpec.model_validate({"name": "demo", "workspaces": apart})) == ()
 
 
 def test_tokens_cross_no_network_unencrypted_unless_that_is_said():

@@ -110,6 +110,7 @@ def stack_faults(stack: StackSpec) -> tuple[Fault, ...]:
             *_type_faults(stack),
             *_quota_faults(stack),
             *_limit_faults(stack),
+            *_port_faults(stack),
         ]
     )
 
@@ -326,6 +327,23 @@ def _type_faults(stack: StackSpec) -> Iterator[Fault]:
         fault = type_fault(deployment, own) if own is not None else None
         if fault:
             yield replace(fault, path=f"deployments.{i}.{fault.path}")
+
+
+def _port_faults(stack: StackSpec) -> Iterator[Fault]:
+    """Yield ports of services that another workspace of the machine listens on too."""
+    here = [one for one in stack.knowing("workspaces", "service") if one.target == "local"]
+    for i, one in enumerate(stack.workspaces):
+        if one not in here or one.service is None:
+            continue
+        for number, other in enumerate(stack.workspaces):
+            metrics = other.metrics.port if other.metrics else None
+            taken = {"router_port": other.router_port, "metrics.port": metrics}
+            if number < i:  # of two services the later one is told
+                taken["service.port"] = other.service.port if other.service else None
+            for field, port in taken.items():
+                if other is not one and other.target == "local" and port == one.service.port:
+                    reason = f"{port} is the {field} of workspace '{other.name}' too"
+                    yield Fault(f"workspaces.{i}.service.port", reason, "use another")
 
 
 def _place(deployment: AnyDeployment) -> tuple[str, str, str]:
