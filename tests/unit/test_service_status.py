@@ -21,6 +21,7 @@ from inference_provider.targets.local.service_process import SERVICE
 from inference_provider.targets.local.service_status import alert_notes, said_of_service
 from inference_provider.targets.local.service_ward import ServiceWard
 from inference_provider.targets.local.supervisor import ProcessState
+from inference_provider.targets.local.web_process import said_of_web
 from inference_provider.targets.private_file import write_private
 from inference_provider.targets.service_needs import needs_of
 from inference_provider.workspace.alert_states import AlertState, written
@@ -48,6 +49,30 @@ def test_a_service_that_does_not_serve_its_page_yet_is_told_too():
     assert said(port=port) == f"metrics start on 127.0.0.1:{port}"
     with socket.create_server(("127.0.0.1", port)):
         assert said(port=port) == f"metrics on 127.0.0.1:{port}"
+
+
+def of_web(**service: Any) -> str:
+    """Return what is said of a workspace service that has ended."""
+    supervisor: Any = SimpleNamespace(process=lambda _name: None)
+    folders: Any = SimpleNamespace(log_path=lambda program, _name: program)
+    state: Any = SimpleNamespace(of_workspace={"service": service}.get)
+    found: str = said_of_web(supervisor, folders, state, {})["missing"]
+    return found
+
+
+def test_why_the_workspace_service_cannot_listen_is_told():
+    port = own_port()
+    place = f"the service on 127.0.0.1:{port} does not run"
+    assert of_web(port=port) == f"{place}: its log is web"
+    with socket.create_server(("127.0.0.1", port)):
+        assert of_web(port=port) == (
+            f"{place}: the port is taken by another process; end that, or use another service.port"
+        )
+    assert of_web(port=port, bind_address="192.0.2.1") == (
+        f"the service on 192.0.2.1:{port} does not run: it cannot be listened on: Cannot assign"
+        " requested address; use another service.port, or an address of this machine in"
+        " service.bind_address"
+    )
 
 
 def test_a_service_that_serves_no_page_is_told():

@@ -4,6 +4,7 @@ It runs while the workspace has `service`. When it ends, nobody gets new tokens,
 on. Its arguments say all that it cannot change by itself: with others it is replaced.
 """
 
+import errno
 import json
 import os
 import sys
@@ -86,7 +87,9 @@ def wait_for_web(supervisor: Supervisor, state: State) -> None:
         process = _process(supervisor)
         if process and process.runs and _listens(process, settings):
             return
-        if process is None or process.state in ("BACKOFF", "FATAL") or _is_taken(settings):
+        if process is None or process.state in ("BACKOFF", "FATAL"):
+            return
+        if bind_fault(settings.bind_address, settings.port) is not None:
             return
         time.sleep(0.05)
 
@@ -110,8 +113,12 @@ def said_of_web(
         scheme = "https" if state.speaks_tls() else "http"
         told = (f"service on {scheme}://{place}", _unfetched(folders, state))
         return _with(said, "beside", ", ".join(filter(None, told)))
-    if _is_taken(settings):
+    fault = bind_fault(settings.bind_address, settings.port)
+    if fault and fault.errno == errno.EADDRINUSE:
         reason = "the port is taken by another process; end that, or use another service.port"
+    elif fault:
+        remedy = "use another service.port, or an address of this machine in service.bind_address"
+        reason = f"it cannot be listened on: {fault.strerror}; {remedy}"
     elif process and process.runs:
         return _with(said, "beside", f"service starts on {place}")
     else:
@@ -139,10 +146,6 @@ def _process(supervisor: Supervisor) -> ProcessState | None:
 
 def _listens(process: ProcessState, settings: ServiceSettings) -> bool:
     return listens(process.pid, Backend(host=settings.bind_address, port=settings.port))
-
-
-def _is_taken(settings: ServiceSettings) -> bool:
-    return bind_fault(settings.bind_address, settings.port) is not None
 
 
 def _arguments(supervisor: Supervisor) -> list[str]:
