@@ -144,11 +144,11 @@ def test_the_bounds_of_a_lifetime_are_told(asking):
 
 def test_what_is_not_there_and_what_is_not_ones_own_get_one_answer(asking):
     eve = asking.token(Principal("user", "eve"))
-    names = ("iris", "rose", "nothing", "%2e%2e", "a" * 300, "iris%00", "iris%2f..")
+    names = ("iris", "rose", "nothing", "%2e%2e", "a" * 300, "iris%00", "iris%0a", "iris%2f..")
     answers = [asking.get_token(eve, name) for name in names]
-    assert {answer.status_code for answer in answers[:6]} == {403}
-    assert [answer.json() for answer in answers[:6]] == [NOT_YOURS] * 6
-    assert answers[6].status_code == 404  # no such path at all
+    assert {answer.status_code for answer in answers[:7]} == {403}
+    assert [answer.json() for answer in answers[:7]] == [NOT_YOURS] * 7
+    assert answers[7].status_code == 404  # no such path at all
     assert asking.ask("POST", "/endpoints/rose/listKeys", eve).json() == NOT_YOURS
     assert asking.ask("GET", "/endpoints", eve).json() == {"value": []}
 
@@ -157,6 +157,8 @@ def test_who_may_is_told_what_is_wrong(asking):
     wide = Asking({**BEN_CALLS, "scope": ""})
     ben = wide.token()
     assert wide.get_token(ben, "nothing").status_code == 404
+    for name in ("ab", "iris-", "ir--is", "iris%0a"):  # which no endpoint can have
+        assert wide.get_token(ben, name).status_code == 403
     answer = wide.get_token(ben, "rose")
     assert answer.status_code == 409
     assert "its auth_mode is key" in answer.json()["error"]["message"]

@@ -6,7 +6,6 @@ such an endpoint. Why is in the journal.
 
 import ipaddress
 import json
-import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -25,6 +25,7 @@ from inference_provider.console.answers import Refused
 from inference_provider.console.handlers import Handlers
 from inference_provider.errors import InferenceError, SpecError, TargetError
 from inference_provider.observed import Record
+from inference_provider.spec.base import ResourceName
 from inference_provider.spec.sources import meant_by
 from inference_provider.web.log import Log
 from inference_provider.web.rates import Rates
@@ -34,7 +35,7 @@ from inference_provider.workspace.desk import Caller, Desk, Fetched, NotAllowed
 from inference_provider.workspace.tokens import DEFAULT_LIFETIME
 
 BODY_BYTES = 4096
-_NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{2,31}")
+_NAME = TypeAdapter(ResourceName)
 _LENGTHS = {b"content-length", b"transfer-encoding"}
 _BEARER = "Bearer "
 _NOBODY = "Show a token: `Authorization: Bearer …`."
@@ -205,7 +206,7 @@ def _answered(service: Service, work: Work, request: Request, body: bytes) -> Re
         who = caller.actor.user
         _refuse_too_many(service, caller)
         endpoint = request.path_params.get("endpoint", "")
-        if endpoint and not _NAME.fullmatch(endpoint):
+        if endpoint and not _is_name(endpoint):
             raise Refusal(403, _NOT_YOURS, why="a name that no endpoint has")
         return JSONResponse(work(service, caller, endpoint, body), headers=_HEADERS)
     except NotAllowed as denied:
@@ -225,6 +226,13 @@ def _caller(service: Service, request: Request) -> Caller:
     except Unproven as said:
         headers = {"www-authenticate": "Bearer"}
         raise Refusal(401, _NOBODY, why=str(said), headers=headers) from None
+
+
+def _is_name(text: str) -> bool:
+    try:
+        return bool(_NAME.validate_python(text))
+    except ValidationError:
+        return False
 
 
 def _bearer(request: Request) -> str:

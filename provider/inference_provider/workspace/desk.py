@@ -1,7 +1,7 @@
 """What the workspace service gives to whom: tokens and keys of endpoints, by the roles of who asks.
 
-A caller shows a token of the workspace itself, or one of its identity provider. Nothing is kept of
-a caller: each request is decided from the records as they are then.
+A caller shows a token of the workspace itself, or one of its identity provider. No decision is
+kept: each request is decided from the records as they are then.
 """
 
 import re
@@ -312,7 +312,7 @@ class Desk:
         return id_
 
     def note_sign_in(self, caller: Caller) -> None:
-        """Write down that somebody may see pages from now on."""
+        """Write down that somebody is about to be let in to the pages. Raises OutOfCapacity."""
         self._workspace.note_first(self.id, caller.actor, "sign in to")
 
     def note_refused(self, what: str, why: str, who: str) -> None:
