@@ -2,6 +2,7 @@
 
 import socket
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -59,9 +60,9 @@ def test_the_port_of_something_else_of_the_workspace_is_refused():
 
 
 def test_the_port_of_another_workspace_of_the_stack_is_refused():
-    service, others = {"port": 18443}, ({"service": {"port": 18443}}, {"router_port": 18443})
-    others = (*others, {"metrics": {"port": 18443}})
-    found = []
+    service, found = {"port": 18443}, []
+    others: list[dict[str, Any]] = [{"service": service}, {"router_port": 18443}]
+    others.append({"metrics": service})
     for other in others:
         first, second = {"name": "lab", **other}, {"name": "shop", "service": service}
         declared = {"name": "demo", "workspaces": [first, second]}
