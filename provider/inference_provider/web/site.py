@@ -2,16 +2,17 @@
 
 import ipaddress
 
-from inference_provider.console.guard import Site, names_of
+from inference_provider.console.guard import Site
 from inference_provider.router.table import Tls
 from inference_provider.web.pages import DOOR
 from inference_provider.workspace.certificates import names_in
 
 
 def site_of(host: str, port: int, tls: Tls | None) -> Site:
-    """Return them: those of loopback, the address that is listened on, those of a certificate.
+    """Return them: 127.0.0.1, the address that is listened on, those of a certificate.
 
-    A name of somebody else's may lead here too (DNS rebinding), and is none of them.
+    A name of somebody else's may lead here too (DNS rebinding), and is none of them; nor is
+    `localhost`, which may lead to ::1, where anybody on the machine may listen on this port.
     """
     own = f"[{host}]" if ":" in host else host
     named = () if ipaddress.ip_address(host).is_unspecified else (own,)
@@ -19,7 +20,8 @@ def site_of(host: str, port: int, tls: Tls | None) -> Site:
     brackets = (f"[{one}]" if ":" in one else one for one in certified)
     more = tuple(f"{one}:{port}" for one in (*named, *brackets))
     scheme = "https" if tls else "http"
-    whole = (*names_of(port), *more)
-    bare = tuple(one.removesuffix(":443") for one in whole) if port == 443 and tls else ()
+    whole = (f"127.0.0.1:{port}", *more)
+    usual = port == (443 if tls else 80)  # which browsers leave out
+    bare = tuple(one.removesuffix(f":{port}") for one in whole) if usual else ()
     hosts = tuple(dict.fromkeys((*whole, *bare)))
     return Site(hosts, f"inferctl-service-{port}", scheme, DOOR)
