@@ -1,5 +1,7 @@
 """Lines of logs after a kept position, whatever files they were set aside to."""
 
+import os
+
 import pytest
 
 from inference_provider.targets.log_tail import LONGEST_BYTES, Position, new_lines
@@ -93,6 +95,38 @@ def test_a_file_that_was_emptied_is_read_from_its_beginning(log):
     log.paths[0].write_bytes(b"a\n")
     assert log.new() == [b"a"]
     assert log.tail.lost
+
+
+def test_files_that_were_read_before_one_that_was_emptied_do_not_come_again(log):
+    for time_s, text in ((1, b"one\n"), (2, b"two\n"), (3, b"three\n")):
+        log.set_aside()
+        log.write(text)
+        os.utime(log.paths[0], (time_s, time_s))
+    assert log.new() == [b"one", b"two", b"three"]
+    log.paths[0].write_bytes(b"a\n")  # as logrotate does with copytruncate
+    assert log.new() == [b"a"]
+    assert log.tail.lost
+
+
+def test_files_that_wait_come_though_the_one_that_was_read_last_is_gone(log):
+    for time_s, text in ((1, b"one\n"), (2, b"two\n"), (3, b"three\n")):
+        log.set_aside()
+        log.write(text)
+        os.utime(log.paths[0], (time_s, time_s))
+    assert log.new(most_lines=1) == [b"one"]
+    for text in (b"four\n", b"five\n"):
+        log.set_aside()
+        log.write(text)
+    assert log.new() == [b"three", b"four", b"five"]
+    assert log.tail.lost
+
+
+def test_a_position_of_an_older_release_has_all_come_that_is_there(log):
+    log.write(b"one\n")
+    log.set_aside()
+    log.write(b"two\n")
+    log.known = Position(inode=1, offset=4, head="")
+    assert log.new() == [b"one", b"two"]
 
 
 def test_another_file_of_the_same_number_and_length_is_not_taken_for_the_one_before(log):

@@ -26,6 +26,8 @@ class Position(Frozen):
     offset: int
     head: str
     """Digest of the file's first bytes before the offset: a number of a file is used again."""
+    written_ns: int = 0
+    """When the file had been written to last: all that is not read yet was written later."""
 
 
 class Line(NamedTuple):
@@ -70,14 +72,16 @@ class _Part(NamedTuple):
     file: BinaryIO
     inode: int
     size: int
+    written_ns: int
     head: bytes
 
     def position(self, offset: int) -> Position:
-        return Position(inode=self.inode, offset=offset, head=_digest(self.head[:offset]))
+        head = _digest(self.head[:offset])
+        return Position(inode=self.inode, offset=offset, head=head, written_ns=self.written_ns)
 
     def has(self, known: Position) -> bool:
         same = self.inode == known.inode and self.size >= known.offset
-        return same and self.position(known.offset) == known
+        return same and self.position(known.offset).head == known.head
 
 
 def new_lines(
@@ -87,7 +91,8 @@ def new_lines(
 
     Args:
         paths: Where its files may be, the newest first.
-        known: Up to where it was read; None begins with the oldest line that is there.
+        known: Up to where it was read; None begins with the oldest line that is there. Where that
+            file is gone, or was emptied, it begins with the oldest one written to since.
         most_bytes: Bytes that are read at once, more than LONGEST_BYTES.
         most_lines: Lines that are returned at once, at least 1.
 
@@ -96,11 +101,29 @@ def new_lines(
     """
     with ExitStack() as opened:
         parts = _opened(paths, opened)
-        place = next((i for i, one in enumerate(parts) if known and one.has(known)), None)
-        lost = known is not None and place is None and bool(parts)
-        offset = known.offset if known and place is not None else 0
-        found = _read(parts[place or 0 :], offset, most_bytes, most_lines)
-        return found._replace(lost=lost)
+        if not known:
+            return _read(parts, 0, most_bytes, most_lines)
+        place = _place(known, parts)
+        if place is not None:
+            return _read(parts[place:], known.offset, most_bytes, most_lines)
+        found = _read(parts[_first_since(known, parts) :], 0, most_bytes, most_lines)
+        return found._replace(lost=bool(parts))
+
+
+def _place(known: Position, parts: Sequence[_Part]) -> int | None:
+    """Return which file a position is in; None where that is not there."""
+    found = next((i for i, one in enumerate(parts) if one.has(known)), None)
+    if found and not known.offset and known.written_ns:
+        # a number alone, which may be used again: those before it would not be written since
+        since = any(one.written_ns > known.written_ns for one in parts[:found])
+        return None if since else found
+    return found
+
+
+def _first_since(known: Position, parts: Sequence[_Part]) -> int:
+    """Return which file has the first lines that may not have been read: not all, which were."""
+    since = (i for i, one in enumerate(parts) if one.written_ns >= known.written_ns)
+    return next(since, max(0, len(parts) - 1))
 
 
 def _opened(paths: Sequence[Path], opened: ExitStack) -> list[_Part]:
@@ -111,7 +134,8 @@ def _opened(paths: Sequence[Path], opened: ExitStack) -> list[_Part]:
             file = opened.enter_context(path.open("rb"))
             stat = os.fstat(file.fileno())
             head = file.read(min(_HEAD_BYTES, stat.st_size))
-            found.setdefault(stat.st_ino, _Part(path, file, stat.st_ino, stat.st_size, head))
+            part = _Part(path, file, stat.st_ino, stat.st_size, stat.st_mtime_ns, head)
+            found.setdefault(stat.st_ino, part)
     return [*reversed(found.values())]
 
 
