@@ -67,12 +67,12 @@ class Cluster:
             said = {"answer": {ANSWERS: found, "http.ingress.downstream_cx_active": 3, **members}}
         return httpx.Response(200, json=said, headers={HEADER: this_release()})
 
-    def router(self, name, requests=0, *, ready=True, restarts=0, runs=True):
+    def router(self, name, requests=0, *, ready=True, restarts=0, runs=True, beside=0):
         state = {"running": {}} if runs else {"waiting": {"reason": "ContainerCreating"}}
         container = {"name": "router", "restartCount": restarts, "state": state}
         self._put(name, "router", {
             "conditions": [{"type": "Ready", "status": str(ready)}],
-            "containerStatuses": [container],
+            "containerStatuses": [container, {"name": "mesh", "restartCount": beside}],
         })  # fmt: skip
         self.requests[name] = requests
 
@@ -139,6 +139,13 @@ def test_a_rolling_router_has_no_rate_that_is_negative_or_of_hours(cluster):
     cluster.router("router-c", 20)  # it was starting
     cluster.router("router-d", 4)
     assert values(before, cluster.look())[RATE] == 50_004.0
+
+
+def test_a_container_that_others_add_may_start_again_and_nothing_counts_twice(cluster):
+    cluster.router("router-a", 90_000)
+    before = cluster.look()
+    cluster.router("router-a", 90_007, beside=1)
+    assert values(before, cluster.look())[RATE] == 7.0
 
 
 def test_a_pod_that_takes_no_requests_has_no_say_in_how_many_instances_do(cluster):

@@ -105,7 +105,9 @@ class ClusterPlace:
         told = self._questions.side_by_side(runs, self._asked)
         self._notes += _untold(told, {name for name in runs if is_ready(pods[name])})
         return {
-            f"{name}/{restarts_of(pod)}": _counted(told.get(name), takes_requests=is_ready(pod))
+            f"{name}/{restarts_of(pod, names.ROUTER)}": _counted(
+                told.get(name), takes_requests=is_ready(pod)
+            )
             for name, pod in pods.items()
         }
 

@@ -104,10 +104,10 @@ def is_running(pod: Object) -> bool:
     return any("running" in state for state in _states(pod))
 
 
-def restarts_of(pod: Object) -> int:
-    """Return how often its containers were started again."""
+def restarts_of(pod: Object, container: str) -> int:
+    """Return how often a container of it was started again; what others add to it is not meant."""
     told = pod["status"].get("containerStatuses") or ()
-    return sum(int(status.get("restartCount") or 0) for status in told)
+    return sum(int(one.get("restartCount") or 0) for one in told if one.get("name") == container)
 
 
 def endings_of(pod: Object) -> Endings:
