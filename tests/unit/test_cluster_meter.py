@@ -225,6 +225,17 @@ def test_a_cluster_that_does_not_tell_what_instances_use_is_told(cluster, status
     assert found.answered
 
 
+def test_what_a_look_that_failed_could_not_see_is_not_told_by_a_later_one(cluster):
+    cluster.router("router-a", 10)
+    cluster.instance("iris-blue-1")
+    cluster.refused = {USED: 404, "/proxy/ask": 403}
+    for _ in range(3):
+        with pytest.raises(Forbidden):
+            cluster.look()
+    cluster.refused = {}
+    assert cluster.look().notes == ()
+
+
 def test_a_workspace_without_instances_asks_nobody_what_they_use(cluster):
     cluster.router("router-a")
     cluster.generations = []

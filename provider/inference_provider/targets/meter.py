@@ -85,6 +85,7 @@ class WorkspaceMeter:
 
     def __call__(self) -> Reading:
         """Look once. Raises TargetError where what is recorded cannot be read."""
+        self._place.notes()  # those of a look that failed are of no account any more
         running = self._running()
         names = {one.name for one in running}
         used = self._place.used(names) if names else {}
