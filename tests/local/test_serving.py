@@ -198,6 +198,32 @@ def test_each_line_of_a_request_has_its_id_and_no_other_line_has(venv, tmp_path,
     assert "own line" in lines
 
 
+NAMES_ITSELF = """
+import flask
+def init(): pass
+def run(data):
+    for mine in (7, None, b"r-1", "own-1"):
+        flask.g.request_id = mine
+        print("printed", mine)
+    return 1
+"""
+
+
+def test_a_script_that_sets_the_id_to_what_is_no_text_logs_on(venv, tmp_path, port, start):
+    process = start(scripted(venv, tmp_path, port, NAMES_ITSELF))
+    wait_until_ready(f"http://127.0.0.1:{port}/", process)
+    assert scored(port, "r-1") == 200
+    process.terminate()
+    lines = process.communicate(timeout=60)[0].splitlines()
+    ends = [line.split(" ", 4)[-1] for line in lines]
+    assert [one for one in ends if "printed" in one] == [
+        "azmlinfsrv.print - printed 7",
+        "azmlinfsrv.print - printed None",
+        "azmlinfsrv.print - printed b'r-1'",
+        "azmlinfsrv.print [own-1] - printed own-1",
+    ]
+
+
 OWN_LOGGING = """
 {"version": 1,
  "formatters": {"own": {"format": "mine %(request_id)s %(message)s"}},

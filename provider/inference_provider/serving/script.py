@@ -101,7 +101,9 @@ def name_requests() -> None:
     def made(*args: Any, **named: Any) -> logging.LogRecord:
         record = before(*args, **named)
         known = getattr(flask.g, "request_id", "") if flask.has_app_context() else ""
-        shown = known if NO_SIGN_OF_ITS_OWN.fullmatch(known) else ""  # a caller may have made it
+        # a caller may have made it, or the script, of whatever class
+        is_plain = isinstance(known, str) and NO_SIGN_OF_ITS_OWN.fullmatch(known)
+        shown = known if is_plain else ""
         vars(record).update(request_id=shown, of_request=f" [{shown}]" if shown else "")
         return record
 
