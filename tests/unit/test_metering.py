@@ -111,6 +111,32 @@ def test_a_connection_that_says_nothing_is_closed():
     served.close()
 
 
+@pytest.mark.parametrize("said", [b"G", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\na: b"])
+def test_connections_that_never_end_their_request_keep_nobody_out_for_long(said):
+    port = own_port()
+    served = Page(port, tuple, silent_s=600, whole_s=0.5)
+    with ExitStack() as slow:
+        asking = [slow.enter_context(_connected(port)) for _ in range(16)]
+        for one in asking:
+            one.sendall(said)
+        until(lambda: all(_has_ended(one) for one in asking), "the end of those who trickle")
+        until(lambda: answering() == 0, "their threads")
+        assert httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).status_code == 200
+    served.close()
+
+
+def _connected(port):
+    return socket.create_connection(("127.0.0.1", port), timeout=30)
+
+
+def _has_ended(one):
+    try:
+        one.sendall(b"x")
+    except OSError:
+        return True
+    return False
+
+
 def answering():
     """Return how many threads answer a connection."""
     return sum("process_request_thread" in one.name for one in threading.enumerate())

@@ -3,7 +3,9 @@
 import ipaddress
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from socketserver import TCPServer, ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -30,6 +32,7 @@ class Page:
         port: Where it listens.
         known: Returns what is known.
         silent_s: How long a connection may say nothing.
+        whole_s: How long it may take, whatever it says.
         host: Address that it listens on. On loopback it answers only who asks for this machine.
 
     Raises:
@@ -41,11 +44,12 @@ class Page:
         port: int,
         known: Callable[[], Iterable[Series]],
         silent_s: float = 10,
+        whole_s: float = 30,
         host: str = HOST,
     ) -> None:
         registry = CollectorRegistry()
         registry.register(_Known(known))
-        self._server = _Server((host, port), silent_s)
+        self._server = _Server((host, port), silent_s, whole_s)
         served = make_wsgi_app(registry)
         self._server.set_app(_for_this_machine(served) if host == HOST else served)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -64,9 +68,11 @@ class _Server(ThreadingMixIn, WSGIServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, place: tuple[str, int], silent_s: float) -> None:
+    def __init__(self, place: tuple[str, int], silent_s: float, whole_s: float) -> None:
         self._free = threading.BoundedSemaphore(AT_ONCE)
-        self._silent_s = silent_s
+        self._silent_s, self._whole_s = silent_s, whole_s
+        self._ends_s: dict[Any, float] = {}
+        """When each connection is ended."""
         self.address_family = socket.AF_INET6 if ":" in place[0] else socket.AF_INET
         super().__init__(place, _Handler)
 
@@ -83,7 +89,12 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
+            self._ends_s[request] = time.monotonic() + self._whole_s
+            try:
+                super().process_request(request, client_address)
+            except BaseException:  # no thread could be started
+                self._leave(request)
+                raise
         else:
             self.shutdown_request(request)
 
@@ -91,7 +102,19 @@ class _Server(ThreadingMixIn, WSGIServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._free.release()
+            self._leave(request)
+
+    def _leave(self, request: Any) -> None:
+        self._ends_s.pop(request, None)
+        self._free.release()
+
+    def service_actions(self) -> None:
+        """End connections that take too long; asked twice a second, between two of them."""
+        now_s = time.monotonic()
+        for request, end_s in self._ends_s.copy().items():
+            if end_s < now_s:
+                with suppress(OSError):  # it has ended meanwhile
+                    request.shutdown(socket.SHUT_RDWR)  # its thread wakes, and closes it
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: who left or was silent is of no account."""
