@@ -67,6 +67,18 @@ def test_another_threshold_and_another_webhook_are_live_changes_of_their_own(ale
     assert alerting.target.alert_rules(alerting.workspace)["iris"]["errors"].threshold == 9
 
 
+def test_a_webhook_that_is_another_one_is_known_by_what_does_not_tell_it(alerting):
+    iris = alerting.id(Kind.ENDPOINT, "iris")
+    before = alerting.target.alert_webhook_digest(iris, "ops")
+    assert before
+    assert "T0KEN" not in before
+    alerting.apply(of(alerting, OTHER))
+    assert alerting.target.alert_webhook_digest(iris, "ops") not in (before, "")
+    assert alerting.target.alert_webhook_digest(iris, "none") == ""
+    rose = alerting.id(Kind.ENDPOINT, "rose")
+    assert alerting.target.alert_webhook_digest(rose, "ops") == ""
+
+
 @pytest.mark.parametrize("text", [None, "{", "[]"])
 def test_webhooks_that_are_gone_or_spoiled_are_told_and_mended(alerting, text):
     records = alerting.ports.records

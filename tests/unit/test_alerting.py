@@ -68,6 +68,7 @@ class Service:
             unreadable=lambda: self.unreadable,
             incarnations=lambda: self.incarnations,
             webhooks=lambda _endpoint: self.webhooks,
+            digest=lambda _endpoint, name: f"digest {hash(self.webhooks.get(name))}",
             file=self.file,
             tell=lambda *event: self.events.append(event),
             clock=self.clock,
@@ -381,6 +382,33 @@ def test_a_webhook_that_is_gone_is_told(service):
     assert service.state.fault == (
         "webhook 'ops' was not told Fired: it is gone; apply the endpoint again; it is tried again"
     )
+
+
+def test_what_a_webhook_did_not_take_is_said_no_more_once_it_is_removed_or_corrected(service):
+    service.answer = "it answered 404"
+    service.look(95, (sum(PAUSES_S) + 60) // 5)
+    assert "given up after 10 times" in service.state.fault
+    service.start()
+    service.look(95, 1)
+    assert "given up after 10 times" in service.state.fault
+    service.webhooks = {"ops": SecretStr("https://hooks.example.org/corrected")}
+    service.look(95, 1)
+    assert service.state.fault == ""
+    service.look(5)
+    assert "was not told Resolved" in service.state.fault
+    service.rules = {"iris": {"busy": rule(webhook=None)}}
+    service.look(5, 1)
+    assert (service.state.fault, service.state.pending) == ("", ())
+
+
+def test_a_webhook_that_was_corrected_is_told_at_once(service):
+    service.answer = "it answered 404"
+    service.look(95, 60)
+    assert service.state.pending[0].tries == 6  # the next after 300 s
+    service.answer = ""
+    service.webhooks = {"ops": SecretStr("https://hooks.example.org/corrected")}
+    service.look(95, 1)
+    assert service.got == [("https://hooks.example.org/corrected", "Fired")]
 
 
 def test_a_fault_of_the_meter_is_raised_and_resolves_nothing(service):

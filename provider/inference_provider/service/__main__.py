@@ -8,15 +8,13 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
-
-from pydantic import SecretStr
 
 from inference_provider.actor import current_actor
 from inference_provider.observed import Actor, Kind, ResourceId
@@ -151,9 +149,8 @@ def _alerts_on_this_machine(target: "LocalTarget", workspace: str) -> "Alerting"
         with suppress(OSError):  # a full disk
             events.write("", name, message, endpoint)
 
-    def webhooks(endpoint: str) -> Mapping[str, SecretStr]:
-        of = ResourceId(kind=Kind.ENDPOINT, workspace=workspace, name=endpoint)
-        return target.alert_webhooks(of)
+    def of(endpoint: str) -> ResourceId:
+        return ResourceId(kind=Kind.ENDPOINT, workspace=workspace, name=endpoint)
 
     return Alerting(
         Place(
@@ -162,7 +159,8 @@ def _alerts_on_this_machine(target: "LocalTarget", workspace: str) -> "Alerting"
             rules=partial(target.alert_rules, workspace),
             unreadable=partial(target.unreadable_alerts, workspace),
             incarnations=partial(target.alert_incarnations, workspace),
-            webhooks=webhooks,
+            webhooks=lambda endpoint: target.alert_webhooks(of(endpoint)),
+            digest=lambda endpoint, name: target.alert_webhook_digest(of(endpoint), name),
             file=folders.alerts,
             tell=tell,
             clock=SystemClock(),

@@ -124,6 +124,8 @@ class Place:
     """Returns the endpoints whose rules cannot be read."""
     webhooks: Callable[[str], Mapping[str, SecretStr]]
     """Returns who is told, by endpoint."""
+    digest: Callable[[str, str], str]
+    """Returns by what it shows that a webhook of an endpoint is another one."""
     file: Path
     tell: Tell
     clock: Clock
@@ -172,6 +174,7 @@ class Alerting:
             for name, rule in rules.items():
                 self._begin_anew(name, rule, incarnations.get(name[0], ""))
                 self._look_at(name, rule, measured)
+                self._clear(name, rule)
             unsaved = self._save()
             if unsaved is None:
                 self._send(rules)
@@ -266,23 +269,36 @@ class Alerting:
             watched, state = self._watched[name], self._of(name)
             if watched.is_sending or not state.pending or now_s < watched.next_s:
                 continue
-            if rule.webhook is None:  # it had one
-                self._states[name] = state.model_copy(update={"pending": (), "fault": ""})
+            if rule.webhook is None:
                 continue
             watched.is_sending = True
             self._senders.submit(self._deliver, name, rule, rule.webhook, state.pending[0])
 
+    def _clear(self, name: Name, rule: AlertRule) -> None:
+        """Forget why a webhook took nothing, where that is gone, or another one now."""
+        state = self._of(name)
+        if rule.webhook is None and state.pending:  # it had one
+            state = self._states[name] = state.model_copy(update={"pending": ()})
+        if state.fault and state.fault_of != self._whom(name, rule.webhook):
+            self._states[name] = state.model_copy(update={"fault": "", "fault_of": ""})
+            self._watched[name].next_s = 0.0  # what waits may arrive there
+
+    def _whom(self, name: Name, webhook: str | None) -> str:
+        return f"{webhook} {self._place.digest(name[0], webhook)}" if webhook else ""
+
     def _deliver(self, name: Name, rule: AlertRule, webhook: str, message: Message) -> None:
         body = payload(self._place.workspace, *name, message.rule or rule, message)
+        whom = ""
         try:
+            whom = self._whom(name, webhook)
             url = self._place.webhooks(name[0]).get(webhook)
             fault = self._place.post(url, body) if url else "it is gone; apply the endpoint again"
         except Exception as wrong:  # noqa: BLE001 - its thread would be lost, and nobody told
             fault = f"it cannot be told: {type(wrong).__name__}"
         with self._lock:
-            self._note(name, webhook, message, fault)
+            self._note(name, webhook, message, fault, whom)
 
-    def _note(self, name: Name, webhook: str, message: Message, fault: str) -> None:
+    def _note(self, name: Name, webhook: str, message: Message, fault: str, whom: str) -> None:
         """Write down whether a message arrived; nothing of an alert that is gone meanwhile."""
         watched, state = self._watched.get(name), self._states.get(name)
         if watched:
@@ -304,7 +320,7 @@ class Alerting:
             told = {"pending": rest, "fault": f"{said}; given up after {message.tries + 1} times"}
         if fault and (not message.tries or message.tries == len(PAUSES_S)):
             self._place.tell(name[0], "AlertNotDelivered", f"alert '{name[1]}': {told['fault']}")
-        self._states[name] = state.model_copy(update=told)
+        self._states[name] = state.model_copy(update={**told, "fault_of": whom if fault else ""})
         self._save()
 
     # -- the file ------------------------------------------------------------------------------

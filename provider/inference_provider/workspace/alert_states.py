@@ -62,6 +62,8 @@ class AlertState(Frozen):
     """When its webhook took a message last."""
     fault: str = ""
     """Why it does not take one; empty when it does."""
+    fault_of: str = ""
+    """Which webhook that was: its name, and the digest of its URL."""
 
     def notes(self, name: str) -> Iterator[str]:
         """Yield what a person should know of it."""

@@ -68,6 +68,14 @@ def webhooks_of(state: State, endpoint: str) -> Mapping[str, SecretStr] | None:
         return None
 
 
+def webhook_digest(state: State, endpoint: str, webhook: str) -> str:
+    """Return what the record of an endpoint has of a webhook's URL; empty where nobody knows."""
+    with suppress(TargetError):
+        if record := _endpoint(state, endpoint):
+            return str((record.properties.get("alert_webhooks") or {}).get(webhook, ""))
+    return ""
+
+
 def put_webhooks(records: Records, endpoint: str, webhooks: Mapping[str, SecretStr]) -> None:
     """Save who is told of an endpoint's alerts, inside an edit; nothing is kept of nobody."""
     if webhooks:

@@ -15,6 +15,7 @@ from inference_provider.workspace.kept_alerts import (
     incarnations_in,
     rules_in,
     unreadable_in,
+    webhook_digest,
     webhooks_of,
 )
 from inference_provider.workspace.logged import CallQuery, LogLine, LogQuery
@@ -69,6 +70,10 @@ class Told(ABC):
     def alert_webhooks(self, endpoint: ResourceId) -> Mapping[str, SecretStr]:
         """Return who is told of an endpoint's alerts, in clear text; nobody where that is gone."""
         return webhooks_of(self._workspace(endpoint.workspace).state, endpoint.name) or {}
+
+    def alert_webhook_digest(self, endpoint: ResourceId, webhook: str) -> str:
+        """Return by what it shows that a webhook of an endpoint's alerts is another one now."""
+        return webhook_digest(self._workspace(endpoint.workspace).state, endpoint.name, webhook)
 
     def alert_states(self, _workspace: str) -> States:
         """Return how the alerts of a workspace stand; nothing of those that nobody watched yet."""
