@@ -370,9 +370,17 @@ def test_an_alert_without_a_webhook_is_shown_all_the_same(service):
     service.rules = {"iris": {"busy": rule(webhook=None)}}
     service.look(95)
     assert service.sent == 0
-    assert [*service.state.notes("busy")] == [
-        "alert 'busy' fired at 2026-11-27T00:00:20Z: CpuUtilizationPercentage 95 % above 80 %"
-        " in 15 s"
+    fired = "alert 'busy' fired at 2026-11-27T00:00:20Z: CpuUtilizationPercentage 95 % above 80 %"
+    now = service.clock.now()
+    assert [*service.state.notes("busy", now)] == [f"{fired} in 15 s"]
+    later = now + timedelta(seconds=31)
+    assert [*service.state.notes("busy", later)] == [
+        f"{fired} in 15 s; nobody has looked since 2026-11-27T00:00:25Z"
+    ]
+    service.look(5)
+    assert [*service.state.notes("busy", later)] == []
+    assert [*service.state.notes("busy", service.clock.now() + timedelta(seconds=31))] == [
+        "alert 'busy': nobody has looked since 2026-11-27T00:00:50Z"
     ]
 
 

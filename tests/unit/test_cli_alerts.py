@@ -11,6 +11,7 @@ from inference_provider.targets.memory import MemoryTarget
 from inference_provider.workspace.alert_states import AlertState, Message
 
 AT = datetime(2026, 11, 27, 12, tzinfo=UTC)
+LONG_AGO = datetime(2020, 1, 1, 12, tzinfo=UTC)
 URL = "https://hooks.example.org/T0KEN"
 WHY = "ErrorRate 52 % above 5 %, of 64 requests in 60 s"
 
@@ -49,7 +50,8 @@ def watched(cli):
 
 def fired(**fields):
     standing = Standing(condition="Fired", since=AT, fired_at=AT, why=WHY)
-    return AlertState(standing=standing, id="1", value=52.0, said=WHY, looked=AT, **fields)
+    looked = {"looked": datetime.now(UTC), **fields}
+    return AlertState(standing=standing, id="1", value=52.0, said=WHY, **looked)
 
 
 def test_what_nobody_has_looked_at_yet_is_listed(watched):
@@ -68,6 +70,20 @@ def test_what_has_fired_is_told_with_its_reason_and_who_was_told(watched):
         f"fired    Sev1  iris/errors  since 2026-11-27T12:00:00Z: {WHY}\n"
         f"  now: {WHY}\n"
         "  webhook 'ops': last told 2026-11-27T12:00:00Z\n"
+    )
+
+
+def test_a_look_that_is_old_is_none_of_now(watched):
+    watched.target.states = {"iris": {"errors": fired(looked=LONG_AGO)}}
+    assert watched("alerts", "iris").stdout.startswith(
+        f"fired    Sev1  iris/errors  since 2026-11-27T12:00:00Z: {WHY}\n"
+        "  now: nobody has looked since 2020-01-01T12:00:00Z\n"
+    )
+    [found] = [o for o in json.loads(watched("alerts", "--json").stdout) if o["name"] == "errors"]
+    assert (found["now"], found["value"], found["looked"]) == (
+        "nobody has looked since 2020-01-01T12:00:00Z",
+        None,
+        "2020-01-01T12:00:00+00:00",
     )
 
 

@@ -1,6 +1,7 @@
 """`alerts`: the rules of endpoints, whether they have fired, and whether somebody was told."""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, NamedTuple
 
 import typer
@@ -23,6 +24,8 @@ class Listed(NamedTuple):
     name: str
     rule: AlertRule
     state: AlertState
+    at: datetime
+    """When it was listed."""
 
     @property
     def stands(self) -> str:
@@ -37,6 +40,11 @@ class Listed(NamedTuple):
     def since(self) -> str:
         """Say since when."""
         return shown(self.state.standing.since)
+
+    @property
+    def now(self) -> str:
+        """Say what the last look says, or that it is none of now."""
+        return self.state.unwatched(self.at) or self.state.said
 
     @property
     def told(self) -> str:
@@ -70,19 +78,19 @@ def alerts(
 
 def listed(target: Engine, workspace: str, endpoint: str) -> Iterator[Listed]:
     """Yield the alerts of an endpoint of a workspace; of all where none is named."""
-    states = target.alert_states(workspace)
+    states, now = target.alert_states(workspace), datetime.now(UTC)
     for of, rules in target.alert_rules(workspace).items():
         for name, rule in rules.items():
             if endpoint in ("", of):
                 state = states.get(of, {}).get(name, AlertState())
-                yield Listed(workspace, of, name, rule, state)
+                yield Listed(workspace, of, name, rule, state, now)
 
 
 def _lines(one: Listed) -> Iterator[str]:
     state, rule = one.state, one.rule
     at = f"since {one.since}: {state.standing.why}" if state.standing.since else ""
     yield f"{one.stands:8} Sev{rule.severity}  {one.endpoint}/{one.name}  {at}".rstrip()
-    yield f"  now: {state.said or 'nobody has looked yet'}"
+    yield f"  now: {one.now}"
     if rule.webhook:
         waits = f"; {len(state.pending)} to be told" if state.pending else ""
         yield f"  webhook '{rule.webhook}': last told {one.told}{waits}"
@@ -100,9 +108,9 @@ def _json(one: Listed) -> dict[str, object]:
         "rule": one.rule.model_dump(mode="json"),
         "since": standing.since and standing.since.isoformat(),
         "why": standing.why,
-        "value": state.value,
+        "value": None if state.unwatched(one.at) else state.value,
         "unit": unit_of(one.rule).strip(),
-        "now": state.said,
+        "now": one.now,
         "looked": state.looked and state.looked.isoformat(),
         "pending": len(state.pending),
         "told": state.told and state.told.isoformat(),

@@ -5,7 +5,7 @@ has no webhook in it, only what of an alert nobody could be told.
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, TypeAdapter
@@ -23,6 +23,10 @@ def _known(rule: Any) -> AlertRule | None:
 
 
 KnownRule = Annotated[AlertRule | None, BeforeValidator(_known)]
+
+
+_OLD = timedelta(seconds=30)
+"""Since a look that is of now no more; one comes each 5 s, and may take 20."""
 
 
 class Message(Frozen):
@@ -65,10 +69,20 @@ class AlertState(Frozen):
     fault_of: str = ""
     """Which webhook that was: its name, and the digest of its URL."""
 
-    def notes(self, name: str) -> Iterator[str]:
+    def unwatched(self, now: datetime) -> str:
+        """Say since when nobody has looked; empty where somebody does."""
+        if self.looked is None:
+            return "nobody has looked yet"
+        return f"nobody has looked since {shown(self.looked)}" if now - self.looked > _OLD else ""
+
+    def notes(self, name: str, now: datetime) -> Iterator[str]:
         """Yield what a person should know of it."""
+        old = self.unwatched(now) if self.looked else ""
         if self.standing.has_fired:
-            yield f"alert '{name}' fired at {shown(self.standing.since)}: {self.standing.why}"
+            said = f"alert '{name}' fired at {shown(self.standing.since)}: {self.standing.why}"
+            yield f"{said}; {old}" if old else said
+        elif old:
+            yield f"alert '{name}': {old}"
         if self.fault:
             yield f"alert '{name}': {self.fault}"
 

@@ -22,10 +22,13 @@ ALERTS = """endpoints:
 
 
 class Fired(ServedTarget):
+    looked = datetime(9999, 1, 1, tzinfo=UTC)
+
     def alert_states(self, workspace):
         standing = Standing(condition="Fired", since=AT, fired_at=AT, why=WHY)
         fault = "webhook 'ops' was not told Fired: it answered 503; it is tried again"
-        return {"iris": {"errors": AlertState(standing=standing, said="now so", fault=fault)}}
+        state = AlertState(standing=standing, said="now so", fault=fault, looked=self.looked)
+        return {"iris": {"errors": state}}
 
 
 @pytest.fixture
@@ -46,6 +49,13 @@ def test_an_alert_that_has_fired_is_shown_with_its_reason_and_who_was_not_told(a
     ) in alerting.text(IRIS)
     assert "T0KEN" not in alerting.get(IRIS).text
     assert "<b>call" not in alerting.get(IRIS).text
+
+
+def test_a_look_that_is_old_is_none_of_now(alerting, monkeypatch):
+    monkeypatch.setattr(Fired, "looked", AT.replace(year=2020))
+    shown = alerting.text(IRIS)
+    assert f"{WHY} nobody has looked since 2020-11-27T12:00:00Z ops: last told never" in shown
+    assert "now so" not in shown
 
 
 def test_an_endpoint_without_alerts_has_no_list_of_them(browser):

@@ -1,6 +1,7 @@
 """What the workspace service of this machine does, for the status."""
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from inference_provider.router.table import Backend
@@ -74,10 +75,11 @@ def alert_states(folders: Folders) -> States:
 
 def alert_notes(folders: Folders) -> dict[str, tuple[str, ...]]:
     """Return what a person should know of the alerts of endpoints."""
+    now = datetime.now(UTC)
     return {
         endpoint: notes
         for endpoint, some in alert_states(folders).items()
-        if (notes := tuple(note for name, one in some.items() for note in one.notes(name)))
+        if (notes := tuple(note for name, one in some.items() for note in one.notes(name, now)))
     }
 
 
