@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from inference_provider.alert_dimensions import dimension_faults
 from inference_provider.capabilities import OWN_BYTES, Capability, TargetCapabilities
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault
@@ -221,6 +222,7 @@ def _endpoint_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
     yield from _range_faults("allowed_source_ranges", spec.allowed_source_ranges)
     if spec.alerts and not can.alerts:
         yield can.fault("alerts", "alerts")
+    yield from dimension_faults(spec.alerts)
     if spec.identity is not None and Kind.IDENTITY not in can.kinds:
         yield can.fault("identity", "kinds", Kind.IDENTITY.value)
 

@@ -2,8 +2,7 @@
 
 Goes in: a stack file, a target, and who asks. Comes out: a plan with notes for the user, the
 changes themselves, or a drift report. The command line and tests call this, so each policy (who
-shares a workspace, what is deleted, what is refused) is decided in one place. It never prints or
-prompts.
+shares a workspace, what is deleted, what is refused) is decided in one place. It never asks.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from inference_provider.access import Assignment, manager_note, no_manager, roles_with
+from inference_provider.alert_dimensions import unwatched
 from inference_provider.apply import Finished, apply, nobody, refuse_unsupported
 from inference_provider.desired import DesiredResource, resolve
 from inference_provider.drift import DriftReport, drift
@@ -203,8 +203,8 @@ class Pipeline:
             remedy = "keep it in the file until the rollout has ended"
             raise StillServing("delete", ", ".join(map(str, kept)), reason, remedy)
         refuse_unreadable(found, observed, stack.name)
-        told = (*notes(found, observed), *left_unknown(found), *self._about(found))
-        return Planned(stack, names, observed, found, told)
+        told = [*notes(found, observed), *left_unknown(found), *unwatched(found, observed)]
+        return Planned(stack, names, observed, found, (*told, *self._about(found)))
 
     def _about(self, found: Plan) -> Iterator[str]:
         """Say where a workspace is new, what takes minutes before it runs, and what else helps."""
