@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
+from inference_provider.alert_words import compared
 from inference_provider.metrics.catalogue import (
     CAPACITY,
-    CATALOGUE,
     ENDPOINT,
     LATENCY,
     NETWORK,
@@ -36,13 +36,6 @@ _MEASURED = 0.5
 _PER_S = {REQUESTS.name: 60.0, NETWORK.name: 1.0}
 """What a second of one that is counted stands for in its unit."""
 _SHARE_OF = {LATENCY.name: None} | {one.name: share for share, one in PERCENTILES.items()}
-_UNITS = {ERROR_RATE: "%"} | {one.name: one.unit for one in CATALOGUE}
-_WORDS = {
-    "greater_than": "above",
-    "greater_than_or_equal": "at or above",
-    "less_than": "below",
-    "less_than_or_equal": "at or below",
-}
 UNMEASURED = "it is not measured now"
 NO_LONGER = "it is no longer measured"
 ANOTHER = "it is another rule now"
@@ -275,26 +268,9 @@ def judged(
     if value is None:
         return Verdict(None, None, "it has no value")
     beyond = _is_beyond(rule, value)
-    compared = _WORDS[rule.operator] if beyond else f"not {_WORDS[rule.operator]}"
-    unit, of = unit_of(rule), ""
-    if rule.metric in SHARES:
-        of = f", of {requests:.0f} requests"
-    said = f"{told_of(rule, value)} {compared} {rule.threshold:g}{unit}{of} in {rule.window_s} s"
+    of = f", of {requests:.0f} requests" if rule.metric in SHARES else ""
+    said = f"{compared(rule, value, is_beyond=beyond)}{of} in {rule.window_s} s"
     return Verdict(beyond, value, said)
-
-
-def told_of(rule: AlertRule, value: float) -> str:
-    """Say a value of a rule: `ErrorRate 52 %`, `maximum RequestLatency 812 ms`."""
-    how = "" if rule.aggregation == "average" else f"{rule.aggregation} "
-    return f"{how}{rule.metric} {value:.4g}{unit_of(rule)}"
-
-
-def unit_of(rule: AlertRule) -> str:
-    """Return what stands behind a value of a rule."""
-    unit = _UNITS[rule.metric]
-    if rule.aggregation == "total":
-        unit = "B" if rule.metric == NETWORK.name else ""
-    return f" {unit}" if unit else ""
 
 
 def _aggregated(rule: AlertRule, whole: Look) -> float | None:

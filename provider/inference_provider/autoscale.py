@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict
 
 from inference_provider.autoscale_samples import Sample, mean_of, reaching, slower_than, thinned
+from inference_provider.digits import exact
 from inference_provider.spec import AutoscaleRuleSpec
 from inference_provider.spec.autoscale_rule import MetricRule, ScalingPace, ScheduleRule, TargetRule
 from inference_provider.spec.cron import parsed
@@ -206,7 +207,7 @@ def _by_target(target: TargetRule, count: int, sample: Sample) -> _Wish:
         wanted = max(math.ceil(count * each / target.target), 1)
     if count and abs(each / target.target - 1) <= TOLERANCE:
         wanted = count
-    return _Wish(wanted, (f"{target.metric} is {each:.4g}, its target {target.target:g}",))
+    return _Wish(wanted, (f"{target.metric} is {each:.4g}, its target {exact(target.target)}",))
 
 
 def _mean_of_all(value: float, target: float, count: int, ready: int) -> float:
@@ -337,7 +338,7 @@ def _told(step: MetricRule, value: float) -> str:
 
 def _side(step: MetricRule) -> str:
     side = "above" if step.operator == "greater_than" else "below"
-    return f"{side} {step.threshold:g}"
+    return f"{side} {exact(step.threshold)}"
 
 
 # -- memory ------------------------------------------------------------------------------------

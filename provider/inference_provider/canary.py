@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from inference_provider.digits import exact
 from inference_provider.spec.rollout_plan import USUAL_PERCENTILE, RolloutAlarm, RolloutPlan
 
 UNMEASURED_S = 600.0
@@ -258,7 +259,7 @@ def _errors(alarm: RolloutAlarm, found: Counts) -> str:
     rate = 100 * found.failed / found.requests
     if rate <= alarm.above:
         return ""
-    return f"ErrorRate {rate:.3g} % above {alarm.above:g} %, of {found.requests} requests"
+    return f"ErrorRate {rate:.3g} % above {exact(alarm.above)} %, of {found.requests} requests"
 
 
 def _slowness(alarm: RolloutAlarm, found: Counts) -> str:
@@ -272,7 +273,7 @@ def _slowness(alarm: RolloutAlarm, found: Counts) -> str:
     if slower <= requests * (100 - percentile) / 100:
         return ""
     return (
-        f"RequestLatency, percentile {percentile}, above {alarm.above:g} ms:"
+        f"RequestLatency, percentile {percentile}, above {exact(alarm.above)} ms:"
         f" {slower:.0f} of {requests} requests took longer"
     )
 

@@ -356,6 +356,17 @@ def test_a_message_tells_of_the_rule_that_fired(service):
     assert condition["threshold"] == "80"
 
 
+def test_a_message_has_every_digit_of_a_threshold(service):
+    service.rules = {
+        "iris": {"busy": rule(metric="NetworkBytes", operator="less_than", threshold=123456789)}
+    }
+    service.router = counted()
+    service.look(5)
+    [condition] = service.bodies[0]["data"]["alertContext"]["condition"]["allOf"]
+    assert condition["threshold"] == "123456789"
+    assert "below 123456789 B/s in 15 s" in service.bodies[0]["text"]
+
+
 def test_a_state_of_a_rule_of_a_newer_release_is_read_and_nothing_fires_twice(service):
     service.look(95)
     document = json.loads(service.file.read_text())

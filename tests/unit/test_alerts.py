@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference_provider import alerts
+from inference_provider.alert_words import compared
 from inference_provider.alerts import Look, Standing, Verdict
 from inference_provider.metrics.catalogue import CATALOGUE
 from inference_provider.metrics.series import InstanceUse, Reading, series
@@ -309,6 +310,25 @@ def test_a_value_that_is_the_threshold_is_beyond_it_where_the_operator_says_so(o
     for _ in range(4):
         watch.used(20)
     assert watch.verdict.beyond is beyond
+
+
+@pytest.mark.parametrize(
+    ("threshold", "operator", "value", "said"),
+    [
+        (123456789, "greater_than", 123456790, "123456790 B/s above 123456789 B/s"),
+        (0.1, "greater_than", 2400, "2400 B/s above 0.1 B/s"),
+        (1e16, "less_than", 2400, "2400 B/s below 10000000000000000 B/s"),
+        (5e-324, "greater_than", 2, "2 B/s above 5e-324 B/s"),
+        (2400.25, "less_than", 2400, "2400 B/s below 2400.25 B/s"),
+        (2400, "greater_than", 2400.125, "2400.125 B/s above 2400 B/s"),
+        (5, "greater_than", 5.00001, "5.00001 B/s above 5 B/s"),
+        (9, "greater_than", 1 / 3, "0.3333 B/s not above 9 B/s"),
+    ],
+)
+def test_no_digit_of_a_threshold_is_lost(threshold, operator, value, said):
+    rule = AlertRule(metric="NetworkBytes", operator=operator, threshold=threshold)
+    found = compared(rule, value, is_beyond=not said.count("not"))
+    assert found == f"NetworkBytes {said}"
 
 
 def test_one_that_is_turned_off_is_resolved_and_fires_no_more():

@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from inference_provider.alerts import unit_of
+from inference_provider.alert_words import unit_of
 from inference_provider.cli.lookup import find
 from inference_provider.cli.options import Json, Workspace
 from inference_provider.cli.session import choose_workspaces, session_of

@@ -8,7 +8,9 @@ in one sentence: chat programs show that.
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from inference_provider.alerts import FIRED, unit_of
+from inference_provider.alert_words import unit_of
+from inference_provider.alerts import FIRED
+from inference_provider.digits import exact
 from inference_provider.spec.alert import AlertRule
 from inference_provider.workspace.alert_states import Message
 
@@ -58,7 +60,7 @@ def _condition(rule: AlertRule, of: Message) -> dict[str, Any]:
                 "metricName": rule.metric,
                 "metricNamespace": _NAMESPACE,
                 "operator": _pascal(rule.operator),
-                "threshold": f"{rule.threshold:g}",
+                "threshold": exact(rule.threshold),
                 "timeAggregation": _pascal(rule.aggregation),
                 "dimensions": [
                     {"name": dimension, "value": value}

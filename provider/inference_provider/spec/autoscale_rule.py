@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from inference_provider.digits import exact
 from inference_provider.spec.base import CAPACITY, REPLACES, Kind, ResourceName, SpecModel
 from inference_provider.spec.cron import parsed
 from inference_provider.spec.names import names
@@ -18,7 +19,7 @@ Value = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 def _percent_fault(metric: str, value: float, least: int) -> str:
     """Return what is wrong with a percentage; empty for what is none."""
     wrong = metric.endswith("Percentage") and not least <= value <= 100
-    return f"{metric} is {value:g}; expected {least} to 100 percent" if wrong else ""
+    return f"{metric} is {exact(value)}; expected {least} to 100 percent" if wrong else ""
 
 
 class TargetRule(SpecModel):
@@ -36,7 +37,7 @@ class TargetRule(SpecModel):
         if fault := _percent_fault(self.metric, self.target, 1):
             raise ValueError(fault)
         if self.metric.endswith("Percentage") and not self.target.is_integer():
-            raise ValueError(f"{self.metric} is {self.target:g}; expected a whole number")
+            raise ValueError(f"{self.metric} is {exact(self.target)}; expected a whole number")
         if not self.target:
             raise ValueError(f"{self.metric} is 0; expected more")
         return self

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from inference_provider.digits import exact
 from inference_provider.spec.base import SpecModel
 
 USUAL_PERCENTILE = 95
@@ -48,11 +49,11 @@ class RolloutAlarm(SpecModel):
         if self.metric == "ErrorRate" and self.percentile is not None:
             raise ValueError("percentile is of RequestLatency; remove it, or name that metric")
         if self.metric == "ErrorRate" and self.above >= 100:
-            raise ValueError(f"ErrorRate is {self.above:g} percent; expected less than 100")
+            raise ValueError(f"ErrorRate is {exact(self.above)} percent; expected less than 100")
         if self.metric == "RequestLatency" and not self.above:
             raise ValueError("RequestLatency is 0 ms; expected more")
         if self.metric == "RequestLatency" and self.above >= LONGEST_MS:
-            reason = f"RequestLatency is {self.above:g} ms; expected less than {LONGEST_MS}"
+            reason = f"RequestLatency is {exact(self.above)} ms; expected less than {LONGEST_MS}"
             raise ValueError(f"{reason}: what takes longer is not told apart")
         if self.metric == "RequestLatency" and self.window_s < LEAST_TIMED_S:
             reason = f"window_s is {self.window_s}; RequestLatency needs {LEAST_TIMED_S} at least"
@@ -87,7 +88,8 @@ class RolloutPlan(SpecModel):
     def _the_wait_is_longer_than_the_way(self) -> "RolloutPlan":
         bakes = sum(one.bake_minutes for one in self.steps)
         if self.wait_minutes is not None and self.wait_minutes <= bakes:
-            reason = f"wait_minutes is {self.wait_minutes:g}, and the steps bake {bakes:g} minutes"
+            asked = exact(self.wait_minutes)
+            reason = f"wait_minutes is {asked}, and the steps bake {bakes:g} minutes"
             raise ValueError(f"{reason}; make it longer than that, or remove it")
         return self
 
