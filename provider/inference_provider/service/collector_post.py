@@ -15,7 +15,7 @@ import httpx
 import requests
 from requests.adapters import BaseAdapter
 
-from inference_provider.service.collector_url import is_this_machine
+from inference_provider.service.collector_url import stays_here
 from inference_provider.targets.proxies import proxy_for
 
 _ANSWER_BYTES = 64 * 1024
@@ -62,7 +62,7 @@ async def _post(url: str, content: bytes, headers: Mapping[str, str], limits: Li
         httpx.AsyncClient(
             timeout=limits.silent_s,
             follow_redirects=False,
-            proxy=None if is_this_machine(url) else proxy_for(url),
+            proxy=None if stays_here(url) else proxy_for(url),
             verify=ssl.create_default_context(),
             trust_env=False,  # or ~/.netrc would give a password
         ) as client,

@@ -1,8 +1,8 @@
-"""The URL of an OpenTelemetry collector. Pure."""
+"""Where the service sends to: the URL of a collector, or of a webhook. Pure."""
 
-import ipaddress
-from contextlib import suppress
 from urllib.parse import urlsplit
+
+from inference_provider.spec.identity_provider import is_this_machine
 
 
 def with_path(url: str, path: str) -> str:
@@ -10,9 +10,6 @@ def with_path(url: str, path: str) -> str:
     return url if urlsplit(url).path.strip("/") else url.rstrip("/") + path
 
 
-def is_this_machine(url: str) -> bool:
-    """Whether a URL leads to loopback, where no proxy does."""
-    host = urlsplit(url).hostname or ""
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
+def stays_here(url: str) -> bool:
+    """Whether a URL leads to this machine's loopback, where no proxy does."""
+    return is_this_machine(urlsplit(url).hostname or "")

@@ -8,12 +8,11 @@ import os
 import ssl
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 from pydantic import SecretStr
 
-from inference_provider.spec.identity_provider import is_this_machine
+from inference_provider.service.collector_url import stays_here
 from inference_provider.targets.proxies import proxy_for
 
 LIMIT_S = 10.0
@@ -49,13 +48,11 @@ def _answer(url: str, body: Any, limit_s: float) -> int:
 
 
 async def _post(url: str, body: Any) -> int:
-    # a proxy leads to no server of this machine
-    own = is_this_machine(urlsplit(url).hostname or "")
     async with (
         httpx.AsyncClient(
             timeout=None,
             follow_redirects=False,
-            proxy=None if own else proxy_for(url),
+            proxy=None if stays_here(url) else proxy_for(url),
             verify=_authorities(),
             trust_env=False,  # a password of ~/.netrc is not for a webhook
         ) as client,

@@ -16,7 +16,8 @@ from inference_provider.targets.in_place import with_room, write_over
 
 EVERY_S = 5.0
 HANGS_S = 30.0
-"""Seconds without a look after which the status says so; a look asks routers, 10 s each at most."""
+"""Seconds without a look after which the status says so; most take less than a second, and one in
+which the router does not answer 10 more."""
 ENDED_S = 120.0
 """Seconds without a look after which it is ended, and supervisord starts it again."""
 

@@ -1,6 +1,7 @@
 """Ends a workspace service that hangs, so that supervisord starts another.
 
-Its end loses nothing: what it was changing its successor ends. Part of `watch.py`, so it imports
+What it was changing its successor ends; of what it has measured for alerts the windows begin again,
+so no alert fires before they are whole. Part of `watch.py`, so it imports
 only the standard library and modules of ours that do the same.
 """
 
