@@ -234,6 +234,31 @@ def test_a_rule_that_goes_while_requests_wait_starts_an_instance_for_them(
     asleep.target.delete(rule, "lab", ACTOR)
     assert statuses(answers) == {200: 5}
     assert drifted(asleep) == {}
-    asleep.target.publish("lab")
-    assert pid_of(asleep, WAITING) == 0
+    assert not held(asleep)
+    assert pid_of(asleep, SERVICE) == 0
+    asleep.supervisor.remove(WAITING)  # no request asks it
     assert statuses(callers.ask(1)) == {200: 1}
+
+
+def test_a_rule_that_is_turned_off_leaves_nothing_of_it_in_the_way_of_requests(asleep: Lab):
+    asleep.document["autoscale_rules"][0]["enabled"] = False
+    asleep.up()
+    assert not held(asleep)
+    assert [pid_of(asleep, program) for program in (SERVICE, WAITING)] == [0, 0]
+    assert asleep.score().status_code == 200
+
+
+def test_who_waits_when_the_last_rule_goes_is_answered(asleep: Lab, callers: Callers):
+    asleep.document["deployments"][0]["request_settings"] = {
+        "max_concurrent_requests_per_instance": 1
+    }
+    asleep.write_code("blue", "slow")
+    asleep.up()
+    until(lambda: count(asleep) == 0, 30)
+    os.kill(pid_of(asleep, SERVICE), signal.SIGSTOP)
+    answers = callers.ask(8)
+    until(lambda: waiting(asleep) == 8)
+    rule = ResourceId(kind=Kind.AUTOSCALE_RULE, workspace="lab", name="iris/blue")
+    asleep.target.delete(rule, "lab", ACTOR)
+    assert not held(asleep)
+    assert statuses(answers) == {200: 8}

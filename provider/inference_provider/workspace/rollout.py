@@ -34,6 +34,10 @@ SLOW_STOP_WAIT_S = 8.0
 """Time beyond its longest request that an instance has to end by itself, seconds."""
 
 
+def _nothing() -> None:
+    """Change no record."""
+
+
 class Rollout:
     """Changes one deployment from what runs to what is desired."""
 
@@ -119,6 +123,9 @@ class Rollout:
                 self._admit(desired, serving, count, scales=scaled_to is not None)
         if count:
             self._router.wait_healthy(name, self._kept(unit, before, count))
+            if before and before.admitted == () and not (unit.rule and unit.rule.least_ever == 0):
+                with suppress(InferenceError):  # its requests need wait no more; or a later one
+                    self._convergence.change(_nothing, Publish.WHILE_IT_RUNS)
         self._progress(desired.id, f"{counted(count, 'instance')} admitted by the router")
         return drain_s, self._compute.scale_in(unit, count, drain_s + SLOW_STOP_WAIT_S)
 

@@ -1,14 +1,17 @@
 """What holds requests, where whoever publishes has no waiting room in its own process.
 
 Nobody remembers it: a deployment holds requests while it has no instance, and until the process in
-which they wait says that one takes them. What is in force is in the router's table.
+which they wait says that one takes them; or until Envoy finds one healthy, where no rule allows
+zero instances any more. What is in force is in the router's table.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from inference_provider.errors import TargetError
 from inference_provider.router.holding import awake_in, kept_in, with_held
+from inference_provider.router.status import traffic_of, traffic_stats
 from inference_provider.router.table import EndpointEntry
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.room import Room
@@ -39,8 +42,20 @@ class Held:
         if not kept and not may_wait(endpoints):
             return endpoints
         said = self.room.ask() if kept else None
-        awake = (awake_in(there) - kept.keys()) | {*(said.woken if said else ())}
-        return with_held(endpoints, awake, kept)
+        woken = {*(said.woken if said else ()), *self._healthy(kept.keys() - _patient(endpoints))}
+        return with_held(endpoints, (awake_in(there) - kept.keys()) | woken, kept)
+
+    def _healthy(self, deployments: Collection[str]) -> set[str]:
+        """Return those that Envoy finds a healthy instance of; nobody may look after their rest."""
+        with suppress(TargetError):  # it does not run
+            seen = self._delivery.admin.stats(traffic_stats(deployments)) if deployments else {}
+            return {name for name in deployments if traffic_of(name, seen).healthy}
+        return set()
+
+    def is_empty(self) -> bool:
+        """Whether no request waits, or nobody could let it go on."""
+        said = self.room.ask()
+        return not (said and said.waiting)
 
     @staticmethod
     def at_first(endpoints: Endpoints) -> Endpoints:
@@ -62,6 +77,10 @@ class Held:
             yield
 
 
+def _patient(endpoints: Endpoints) -> set[str]:
+    return {f"{e.name}/{one.name}" for e in endpoints for one in e.deployments if one.patience_s}
+
+
 def may_wait(endpoints: Endpoints) -> bool:
     """Whether requests of any of these may have to wait for an instance."""
-    return any(one.patience_s for endpoint in endpoints for one in endpoint.deployments)
+    return bool(_patient(endpoints))

@@ -56,7 +56,8 @@ class Beside:
         before = uris_of(self._in_force())
         if not uris_of(endpoints) or uris_of(endpoints) - before:
             ensure_keys(self._supervisor, self._folders, endpoints)
-        if bool(needs_of(self._state)) != self._supervisor.has(SERVICE):
+        kept = bool(needs_of(self._state))
+        if kept and not self._supervisor.has(SERVICE):
             self.settle_service()
         if not is_settled(self._supervisor, self._folders, self._state) and self.settle_web():
             wait_for_web(self._supervisor, self._state)
@@ -66,7 +67,9 @@ class Beside:
                 ensure_room(self._supervisor, self._folders)
         with self.held.told(found):
             yield found
-        if not may_wait(found):
+        if not kept and self._supervisor.has(SERVICE):
+            self.settle_service()
+        if not may_wait(found) and self.held.is_empty():  # else a later publication ends it
             with self._lock("waiting"):
                 begin_room(self._supervisor, self._folders, needed=False)
 
