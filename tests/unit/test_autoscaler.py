@@ -23,6 +23,7 @@ from inference_provider.workspace.state import deployment_lock
 from inference_provider.workspace.units import Units
 
 AUTOSCALER = Actor(user="service", command="autoscaler")
+HELD = "somebody else is changing the deployment, or has just changed it"
 QUICK = {"scale_in": {"stabilization_s": 10}}
 
 
@@ -186,7 +187,7 @@ def test_who_changes_the_deployment_is_not_waited_for_and_the_change_comes_later
         assert case.look(8, seconds=3) == 1
     assert case.look(8, seconds=6) == 4
     told = [line["failed"] for line in case.lines() if "failed" in line]
-    assert told == ["somebody else is changing the deployment"]
+    assert told == [HELD]
 
 
 def test_the_first_instance_for_who_waits_is_asked_for_again_at_the_next_look(tmp_path):
@@ -199,9 +200,25 @@ def test_the_first_instance_for_who_waits_is_asked_for_again_at_the_next_look(tm
     case.lab.ports.compute.fails = lambda _unit: "told to fail"
     assert case.look(1, seconds=60) == 0
     failed = [line["failed"] for line in case.lines() if "failed" in line]
-    assert failed[0] == "somebody else is changing the deployment"
+    assert failed[0] == HELD
     assert len(failed) == 5  # after 5, 10 and 20 s again: callers who wait make it no faster
     assert "told to fail" in case.faults()["iris/blue"]
+
+
+def test_what_was_decided_before_another_change_does_not_undo_it(tmp_path):
+    case = Case(tmp_path, min_instances=0, scale_in={"stabilization_s": 3})
+    assert case.look(0, seconds=10) == 0
+    case.threads.holds = True
+    assert case.look(1) == 0
+    case.lab.scale(3)
+    case.threads.release()
+    assert case.count == 3
+    assert case.look(6) == 3
+    assert case.lines("failed")[-1] == {"failed": HELD}
+    assert case.look(1, seconds=5) == 3
+    case.lab.scale(4)
+    case.threads.release()
+    assert case.count == 4
 
 
 def test_instances_that_do_not_start_are_tried_again_ever_later_and_what_serves_stays(case):

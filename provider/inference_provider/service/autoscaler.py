@@ -31,7 +31,7 @@ _RETRY_S, _LONGEST_RETRY_S = 5.0, 300.0
 """Pause after a change that failed; twice as long after each further failure."""
 _WAKE_WAIT_S = 2.0
 """Longest wait for another change where a request waits: often it is the end of what ran before."""
-_HELD = "somebody else is changing the deployment"
+_HELD = "somebody else is changing the deployment, or has just changed it"
 _UNMEASURED_S = 60.0
 """How long a metric may be unknown before that is a fault; a rate needs two looks."""
 _AS_WANTED_S = 600.0
@@ -53,10 +53,15 @@ class _Change:
 
     at_s: float
     count: int
-    wakes: bool = False
-    """Whether there was no instance before."""
+    before: int
+    """The count from which that was decided."""
     made: Future[None] = field(default_factory=Future)
     """Done when the count is changed; what leaves may drain then for minutes."""
+
+    @property
+    def wakes(self) -> bool:
+        """Whether there was no instance before."""
+        return self.before == 0
 
 
 @dataclass
@@ -195,7 +200,7 @@ class Autoscaler:
 
     def _begin(self, known: _Known, one: Ruled, decided: Decision, at_s: float) -> None:
         known.memory = decided.memory
-        known.change = _Change(at_s, decided.count, wakes=not one.count)
+        known.change = _Change(at_s, decided.count, one.count)
         known.thread = self._threads.submit(self._make, one.id, known.change)
 
     def _make(self, deployment: ResourceId, change: _Change) -> None:
@@ -207,7 +212,7 @@ class Autoscaler:
 
         try:
             wait_s = _WAKE_WAIT_S if change.wakes else 0.0
-            self._scaling.scale(deployment, change.count, is_made, wait_s)
+            self._scaling.scale(deployment, change.count, is_made, wait_s, change.before)
         except BaseException as fault:
             if made.done():  # what is left is ended later
                 raise

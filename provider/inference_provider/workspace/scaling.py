@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from inference_provider.errors import Busy
-from inference_provider.observed import Actor, ResourceId
+from inference_provider.observed import Actor, Record, ResourceId
 from inference_provider.workspace.drain import Leaving, drain_lock
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import silent
@@ -19,6 +19,7 @@ from inference_provider.workspace.rollout import (
     Rollout,
     longest_request_s,
 )
+from inference_provider.workspace.ruled import serving_of
 from inference_provider.workspace.state import deployment_lock
 
 
@@ -41,6 +42,7 @@ class Scaling:
         count: int,
         made: Callable[[], None] = _nothing,
         wait_s: float = 0.0,
+        decided_on: int | None = None,
     ) -> None:
         """Have as many instances as a rule's metrics ask for; without a rule those declared.
 
@@ -51,9 +53,10 @@ class Scaling:
             count: How many it shall have.
             made: Called when others may change the deployment again, and what leaves still drains.
             wait_s: Longest wait for another change, seconds.
+            decided_on: The count from which this one was decided.
 
         Raises:
-            Busy: Another changes the deployment now.
+            Busy: Another changes the deployment now, or has changed its count meanwhile.
             TargetError: Its blueprint is gone, or it would have to be replaced.
         """
         name, leaving = deployment.name, self._leaving(deployment)
@@ -62,12 +65,20 @@ class Scaling:
                 before = self._state.record(deployment)
                 if before is None or before.variant != "online":
                     return
+                if decided_on is not None:
+                    self._refuse_outdated(before, decided_on)
                 desired = self._rollout.recorded(before)
                 drain_s, _ = self._rollout.change(desired, before, recorded=True, scaled_to=count)
                 mine = bool(leaving.now()) and self._begin_to_drain(name, drain)
             made()
             if mine:
                 self._end(leaving, drain_s)
+
+    def _refuse_outdated(self, deployment: Record, decided_on: int) -> None:
+        """Refuse what was decided before an `up` that has ended by now."""
+        serving = serving_of(self._workspace.ports.compute, deployment)
+        if sum(one.stands_for for one in serving) != decided_on:
+            raise Busy("scale", str(deployment.id), "its count has changed meanwhile")
 
     def _begin_to_drain(self, name: str, drain: ExitStack) -> bool:
         """Whether nobody else drains this deployment; who does ends also what leaves it now."""
