@@ -7,7 +7,7 @@ from tests.conformance.labs import MemoryLab, wait_until
 from tests.conformance.labs.lab import ANN
 
 from inference_provider.drift import drift
-from inference_provider.errors import Busy
+from inference_provider.errors import Busy, InferenceError, RouterRejected
 from inference_provider.workspace.state import deployment_lock
 
 
@@ -112,3 +112,33 @@ def test_a_deployment_without_an_instance_can_be_deleted_though_none_starts(lab)
     lab.apply(lab.traffic())
     lab.delete(lab.blue().id)
     assert lab.ports.compute.instances() == {}
+
+
+def patience(lab) -> list[int]:
+    """Return how long requests wait for blue, as the router has it."""
+    found = [one for entry in lab.router.router.endpoints for one in entry.deployments]
+    return [one.patience_s for one in found if one.name == "blue"]
+
+
+def test_a_rule_whose_making_or_deletion_fails_leaves_the_router_as_it_was(lab):
+    rule = lab.rule(min_instances=0, max_instances=3)
+    lab.apply(lab.blue(instance_count=2), rule)
+    [before] = patience(lab)
+    assert before > 0
+    lab.scale(1)
+    lab.ports.compute.fails = lambda _unit: "told to fail"
+    with pytest.raises(InferenceError, match="told to fail"):
+        lab.apply(lab.rule(min_instances=3, max_instances=3))
+    assert patience(lab) == [before]
+    with pytest.raises(InferenceError, match="told to fail"):
+        lab.delete(rule.id)
+    assert patience(lab) == [before]
+    lab.router.router.refuses = refuse_patience  # what puts it back changes the records even so
+    with pytest.raises(InferenceError, match="told to fail"):
+        lab.delete(rule.id)
+    assert lab.target.record(rule.id) is not None
+
+
+def refuse_patience(endpoints) -> None:
+    if any(one.patience_s for entry in endpoints for one in entry.deployments):
+        raise RouterRejected("told to refuse")

@@ -106,6 +106,13 @@ class Convergence:
         if own.fault is not None:
             raise own.fault
 
+    def take_back(self, edit: Callable[[], None]) -> None:
+        """Put records back after a change whose rest has failed; publish that if the router can."""
+        try:
+            self.change(edit, Publish.WHILE_IT_RUNS)
+        except InferenceError:  # the error of that change is the one to report
+            self.change(edit, Publish.NEVER)
+
     def _is_published(self, publish: Publish) -> bool:
         """Whether to tell the router of an edit. Starts it if need be, which may take seconds."""
         if publish == Publish.ALWAYS or (publish == Publish.WHILE_IT_RUNS and self._router.runs()):

@@ -306,7 +306,7 @@ class Creation:
                 self._ports.keep_rules()
             self._rollout.run_recorded(deployment)
         except BaseException:
-            self._workspace.convergence.change(lambda: self._put_back(desired.id), Publish.NEVER)
+            self._workspace.convergence.take_back(lambda: self._put_back(desired.id))
             raise
         self._progress(desired.id, limits_text(desired.properties))
 

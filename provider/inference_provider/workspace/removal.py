@@ -138,7 +138,7 @@ class Removal:
                 self._progress(of, f"no instance starts, and `up` tries it again: {said}")
                 return
             put_back = partial(self._state.put_record, record, placeholders)
-            self._convergence.change(put_back, Publish.NEVER)
+            self._convergence.take_back(put_back)
             raise
 
     def _has_none(self, deployment: ResourceId) -> bool:
