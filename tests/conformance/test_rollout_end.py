@@ -5,7 +5,7 @@ import re
 import pytest
 
 from inference_provider.canary import Move
-from inference_provider.errors import NotReady, RolloutFailed, SeveralFailed
+from inference_provider.errors import NotReady, RolloutFailed, SeveralFailed, TargetUnreachable
 from inference_provider.observed import Actor, Kind
 from inference_provider.rollout_end import await_rollouts
 from inference_provider.spec import TrafficSpec
@@ -93,7 +93,9 @@ def test_the_same_split_again_fails_at_once_as_long_as_it_is_not_in_force(lab):
 
 def test_it_fails_when_somebody_sets_another_split_or_deletes_it(lab):
     other = lab.traffic(blue=50, green=50)
-    with pytest.raises(RolloutFailed, match="somebody has set another split meanwhile; see the"):
+    with pytest.raises(
+        RolloutFailed, match="somebody has set another split meanwhile; `inferctl journal`"
+    ):
         wait(lab, awaited(lab, green=100), lambda: lab.apply(other))
     gone = lab.id(Kind.TRAFFIC, "iris")
     with pytest.raises(RolloutFailed, match="the split was deleted meanwhile"):
@@ -101,19 +103,66 @@ def test_it_fails_when_somebody_sets_another_split_or_deletes_it(lab):
 
 
 def test_it_waits_no_longer_than_the_plan_says_and_the_rollout_goes_on(lab):
-    told = "not in force after 60 min: rollout step 1 of 3 (10 %); it goes on; see its status"
+    step = "not in force after 60 min: rollout step 1 of 3 (10 %)"
+    told = f"{step}; it goes on; `inferctl status` tells how far"
     with pytest.raises(NotReady, match=re.escape(told)):
         wait(lab, awaited(lab, green=100))
     assert len(lab.target.shifts(lab.workspace)) == 1
 
 
-def test_all_that_fail_are_named(lab):
+def test_it_promises_nothing_while_what_moves_the_split_does_not_run(lab):
+    told, lost = [], "the service does not run"
+
+    def end() -> None:
+        lab.router.lost = lost
+
+    wanted = awaited(lab, 90, green=100)
+    lab.apply(wanted)
+    step = "rollout step 1 of 3 (10 %)"
+    both = re.escape(f"after 90 min: {step}; the workspace: {lost}; see `inferctl status`")
+    with pytest.raises(NotReady, match=both):
+        await_rollouts([wanted], lab.target, lambda _id, said: told.append(said), Clock(end))
+    lab.router.lost = ""
+    assert told == [step, f"{step}; the workspace: {lost}"]
+
+
+def pair(lab):
+    """Return splits of two endpoints that are on their way."""
     lab.apply(lab.endpoint("rose"), lab.deployment("blue", "rose"), lab.deployment("red", "rose"))
     lab.apply(lab.traffic("rose", blue=100))
     iris = awaited(lab, green=100)
     rose = iris.spec.model_copy(update={"endpoint": "rose", "traffic": {"red": 100}})
     both = [iris, iris.model_copy(update={"id": lab.id(Kind.TRAFFIC, "rose"), "spec": rose})]
     lab.apply(*both)
+    return both
+
+
+def test_what_fails_first_is_told_while_another_is_waited_for_and_both_are_named(lab):
+    both, told, lost = pair(lab), [], []
+
+    def tell(resource, said: str) -> None:
+        told.append((resource.name, said))
+
+    def lose() -> None:
+        assert told[-1] == ("rose", "the split was deleted meanwhile")
+        lost.append("iris")
+
+    class Target:
+        def observe_one(self, resource):
+            if resource.name in lost:
+                raise TargetUnreachable("ask", "the router", "it does not answer")
+            return lab.target.observe_one(resource)
+
+    clock = Clock(lambda: lab.target.delete(lab.id(Kind.TRAFFIC, "rose"), "demo", ANN), lose)
+    with pytest.raises(SeveralFailed) as failed:
+        await_rollouts(both, Target(), tell, clock)
+    first, second = map(str, failed.value.failures)
+    assert "/rose': the split was deleted meanwhile" in first
+    assert second == "ask the router: it does not answer"
+
+
+def test_all_that_fail_are_named(lab):
+    both = pair(lab)
     with pytest.raises(SeveralFailed, match=r"'[^']*/iris'.*\n.*'[^']*/rose': not in force"):
         await_rollouts(both, lab.target, lambda *_told: None, Clock())
 

@@ -16,6 +16,8 @@ class WatchedRouter:
         """Called with the endpoints before each publication; refuses it by raising."""
         self.queued: set[str] = set()
         """Deployments of which the router has a request that no instance has yet."""
+        self.lost = ""
+        """What should run beside it and does not."""
 
     def publish(self, endpoints) -> None:
         self.attempts += 1
@@ -25,6 +27,10 @@ class WatchedRouter:
 
     def is_drained(self, deployment: str) -> bool:
         return deployment not in self.queued and self.router.is_drained(deployment)
+
+    def status(self):
+        found = self.router.status()
+        return found.model_copy(update={"missing": self.lost}) if self.lost else found
 
     def __getattr__(self, name: str):
         return getattr(self.router, name)
