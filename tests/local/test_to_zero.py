@@ -10,6 +10,7 @@ from contextlib import suppress
 import httpx
 import pytest
 
+from inference_provider import __version__
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.router.holding import SOCKET
 from inference_provider.router.render import RDS, version_of
@@ -129,12 +130,32 @@ def test_status_and_drift_tell_when_nothing_can_wait_and_up_mends_it(asleep: Lab
     else:
         (asleep.state / "workspaces" / "lab" / "router" / SOCKET).unlink()
     said = " ".join(asleep.said("status")[1].split())
-    assert "no request can wait for an instance: the process for that does not run" in said
+    assert "gets 503, and cannot wait for one: the process for that does not answer; run" in said
     assert list(drifted(asleep)) == ["Workspace 'lab'"]
     asleep.up()
     until(lambda: pid_of(asleep, WAITING) != 0, 30)
     assert drifted(asleep) == {}
     assert asleep.score().status_code == 200
+
+
+def test_one_of_another_release_is_replaced_but_not_while_requests_wait_in_it(
+    asleep: Lab, callers: Callers
+):
+    before, order = pid_of(asleep, WAITING), asleep.supervisor.order_file(WAITING)
+    order.write_text(order.read_text().replace(f'"{__version__}"]', '"0.0.1"]'))
+    os.kill(pid_of(asleep, SERVICE), signal.SIGSTOP)
+    answers = callers.ask(2)
+    until(lambda: waiting(asleep) == 2)
+    router = asleep.target.local.router("lab")
+    router.ensure_up(lambda: ())
+    assert pid_of(asleep, WAITING) == before
+    os.kill(pid_of(asleep, SERVICE), signal.SIGCONT)
+    assert statuses(answers) == {200: 2}
+    router.ensure_up(lambda: ())
+    until(lambda: pid_of(asleep, WAITING) not in (0, before), 30)
+    assert f'"{__version__}"]' in order.read_text()
+    until(lambda: router.beside.held.room.ask() is not None, 30)
+    assert statuses(callers.ask(1)) == {200: 1}
 
 
 def test_who_looks_in_the_middle_of_a_publication_ends_nothing_that_it_may_need(asleep: Lab):

@@ -89,6 +89,15 @@ def test_what_a_publication_says_is_taken_back_when_it_fails(tmp_path: Path):
     assert reader.news() is None
 
 
+def test_what_cannot_be_read_is_told_once_and_what_was_said_before_holds(tmp_path: Path, capsys):
+    reader, path = RoomFile(tmp_path), tmp_path / "waiting.json"
+    path.write_text('[{"name": "iris", "shape": "new"}]')
+    assert [reader.news(), reader.news()] == [None, None]
+    assert capsys.readouterr().err == f"{path} is of another release; run `inferctl up`\n"
+    with RoomFile(tmp_path).told(endpoints(blue(ONE))):
+        assert reader.news() == endpoints(blue(ONE))
+
+
 def test_only_deployments_that_may_be_asked_about_are_said_and_no_key_is(tmp_path: Path):
     other, third = (
         blue(ONE, patience_s=0).model_copy(update={"name": name}) for name in ("green", "red")

@@ -4,6 +4,7 @@ Where that is not who publishes, it has to know before the router does: a deploy
 last instance lets no request go on from then on.
 """
 
+import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -65,11 +66,16 @@ class RoomFile:
         stamp = self._stamp()
         if stamp is None or stamp == self._seen:
             return None
-        with suppress(OSError, ValueError):  # of another release
-            found = _ENDPOINTS.validate_json(self._path.read_bytes())
-            self._seen = stamp
-            return found
-        return None
+        try:
+            text = self._path.read_bytes()
+        except OSError:  # no request waits any more
+            return None
+        self._seen = stamp
+        try:
+            return _ENDPOINTS.validate_json(text)
+        except ValueError:  # what was said before holds on
+            sys.stderr.write(f"{self._path} is of another release; run `inferctl up`\n")
+            return None
 
     def _text(self) -> str:
         with suppress(OSError):

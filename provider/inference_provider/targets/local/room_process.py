@@ -4,18 +4,17 @@ It runs under the workspace's supervisord while a deployment may have no instanc
 (`targets/envoy/room_server.py`): apart from the autoscaler, which may end while they wait.
 """
 
-import sys
-import time
-from pathlib import Path
-
-import inference_provider
-from inference_provider.errors import NotReady
 from inference_provider.router.holding import SOCKET
 from inference_provider.router.table import Backend
 from inference_provider.targets.envoy import room
 from inference_provider.targets.envoy.connections import refuses
 from inference_provider.targets.local.addresses import listens
 from inference_provider.targets.local.folders import Folders
+from inference_provider.targets.local.own_program import (
+    is_of_this_release,
+    own_program,
+    wait_until_it_answers,
+)
 from inference_provider.targets.local.supervisor import ProcessState, Supervisor
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
 from inference_provider.targets.local.supervisor_text import Program
@@ -25,7 +24,6 @@ WAITING = "waiting"
 _MODULE = "inference_provider.targets.envoy.room_server"
 """By its name: who publishes needs no event loop."""
 _SOCKETS = SOCKET, room.SOCKET
-_START_S = 20.0
 
 
 def ensure_room(supervisor: Supervisor, folders: Folders) -> None:
@@ -35,23 +33,20 @@ def ensure_room(supervisor: Supervisor, folders: Folders) -> None:
         NotReady: It does not answer; its log says why.
     """
     begin_room(supervisor, folders, needed=True)
-    until_s = time.monotonic() + _START_S
-    while any(refuses(str(folders.router_folder / name)) for name in _SOCKETS):
-        if time.monotonic() > until_s:
-            log = folders.log_path(WAITING, WAITING)
-            limit = f"it does not answer within {_START_S:.0f} s"
-            what = "the process in which requests wait for an instance"
-            raise NotReady("start", what, limit, f"read {log}")
-        time.sleep(0.02)
+    what = "the process in which requests wait for an instance"
+    wait_until_it_answers(folders, WAITING, what, _SOCKETS)
 
 
 def begin_room(supervisor: Supervisor, folders: Folders, *, needed: bool) -> None:
-    """Start it where it is needed, or end it; waits for no start."""
+    """Start it where it is needed, or end it; waits for no start.
+
+    One of another release is replaced, but not while requests wait in it.
+    """
     if not needed and not supervisor.has(WAITING):
         return  # most workspaces: nothing is asked
     try:
         process = supervisor.process(WAITING)
-        if needed and not _answers(process, folders):
+        if needed and not (_answers(process, folders) and _may_stay(supervisor, folders)):
             supervisor.remove(WAITING)  # also one that outlived its supervisord
             supervisor.add(_program(folders))
         elif process and not needed:
@@ -60,13 +55,20 @@ def begin_room(supervisor: Supervisor, folders: Folders, *, needed: bool) -> Non
         return
 
 
+def _may_stay(supervisor: Supervisor, folders: Folders) -> bool:
+    if is_of_this_release(supervisor, WAITING):
+        return True
+    said = room.Room(folders.router_folder).ask()
+    return bool(said and said.waiting)
+
+
 def room_fault(supervisor: Supervisor, folders: Folders, *, needed: bool) -> str:
     """Say that it does not run; empty when it does, or need not."""
     if not needed or _answers(supervisor.processes().get(WAITING), folders):
         return ""
     log = folders.log_path(WAITING, WAITING)
-    lost = "no request can wait for an instance"
-    return f"{lost}: the process for that does not run, or has lost its socket; its log is {log}"
+    lost = "who asks for a deployment without an instance gets 503, and cannot wait for one"
+    return f"{lost}: the process for that does not answer; run `inferctl up`; its log is {log}"
 
 
 def _answers(process: ProcessState | None, folders: Folders) -> bool:
@@ -79,13 +81,5 @@ def _answers(process: ProcessState | None, folders: Folders) -> bool:
 
 
 def _program(folders: Folders) -> Program:
-    folder = str(folders.router_folder)
-    package = Path(inference_provider.__file__).parents[1]  # where it is not installed, but run
-    return Program(
-        name=WAITING,
-        argv=(sys.executable, "-P", "-m", _MODULE, folder),
-        environment={"PYTHONPATH": str(package)},
-        directory=folder,
-        log=str(folders.log_path(WAITING, WAITING)),
-        stop_wait_s=2,
-    )
+    folder = folders.router_folder
+    return own_program(folders, WAITING, _MODULE, str(folder), directory=folder, stop_wait_s=2)

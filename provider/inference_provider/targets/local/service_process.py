@@ -4,15 +4,14 @@ It runs while an autoscale rule is on, a split is on its way, metrics or logs ar
 somewhere, or an endpoint has alerts. When it ends, counts and splits stay as they are.
 """
 
-import json
 import os
-import sys
-from contextlib import suppress
-from pathlib import Path
 
-import inference_provider
-from inference_provider import __version__
 from inference_provider.targets.local.folders import Folders
+from inference_provider.targets.local.own_program import (
+    environment_of,
+    is_of_this_release,
+    own_program,
+)
 from inference_provider.targets.local.supervisor import ProcessState, Supervisor
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
 from inference_provider.targets.local.supervisor_text import Program
@@ -55,12 +54,9 @@ def _is_as_it_would_start(supervisor: Supervisor) -> bool:
 
     Who has none of the variables of its way out, such as a timer, leaves it those that it has.
     """
-    with suppress(OSError, ValueError, LookupError):
-        order = json.loads(supervisor.order_file(SERVICE).read_text())
-        there, wanted = order["environment"], _way_out()
-        same = not wanted or wanted == {n: there[n] for n in _WAY_OUT if n in there}
-        return bool(order["argv"][-1] == __version__) and same
-    return False
+    there, wanted = environment_of(supervisor, SERVICE), _way_out()
+    same = not wanted or wanted == {n: there[n] for n in _WAY_OUT if n in there}
+    return same and is_of_this_release(supervisor, SERVICE)
 
 
 def _way_out() -> dict[str, str]:
@@ -83,16 +79,7 @@ def is_the_service(supervisor: Supervisor) -> bool:
 
 
 def _program(folders: Folders) -> Program:
-    package = Path(inference_provider.__file__).parents[1]  # where it is not installed, but run
-    return Program(
-        name=SERVICE,
-        argv=(
-            *(sys.executable, "-P", "-m", _MODULE, "local"),
-            str(folders.root),
-            folders.workspace,
-            __version__,
-        ),
-        environment={**_way_out(), "PYTHONPATH": str(package)},
-        directory=str(folders.folder),
-        log=str(folders.log_path(SERVICE, SERVICE)),
-    )
+    place = ("local", str(folders.root), folders.workspace)
+    program = own_program(folders, SERVICE, _MODULE, *place, directory=folders.folder)
+    environment = {**_way_out(), **program.environment}
+    return program.model_copy(update={"environment": environment})

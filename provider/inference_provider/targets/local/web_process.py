@@ -5,9 +5,7 @@ on. Its arguments say all that it cannot change by itself: with others it is rep
 """
 
 import errno
-import json
 import os
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,8 +13,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-import inference_provider
-from inference_provider import __version__
 from inference_provider.router.provider import fetch_fault
 from inference_provider.router.scorers import provider_check
 from inference_provider.router.table import Backend
@@ -25,6 +21,7 @@ from inference_provider.targets.envoy.fetched_keys import FetchedKeys
 from inference_provider.targets.listening import bind_fault
 from inference_provider.targets.local.addresses import listens
 from inference_provider.targets.local.folders import Folders
+from inference_provider.targets.local.own_program import arguments_of, own_program
 from inference_provider.targets.local.supervisor import ProcessState, Supervisor
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
 from inference_provider.targets.local.supervisor_text import Program
@@ -57,7 +54,7 @@ def is_settled(supervisor: Supervisor, folders: Folders, state: State) -> bool:
     settings = service_of(state)
     if settings is None or not supervisor.has(WEB):
         return settings is None and not supervisor.has(WEB)
-    return _arguments(supervisor) == list(_argv(folders, state, settings))
+    return _is_as_declared(supervisor, folders, state, settings)
 
 
 def settle_web(supervisor: Supervisor, folders: Folders, state: State) -> bool:
@@ -71,7 +68,7 @@ def settle_web(supervisor: Supervisor, folders: Folders, state: State) -> bool:
             return False
         if settings is None:
             supervisor.remove(WEB)
-        elif process is None or _arguments(supervisor) != list(_argv(folders, state, settings)):
+        elif process is None or not _is_as_declared(supervisor, folders, state, settings):
             supervisor.remove(WEB)  # also one that outlived its supervisord
             supervisor.add(_program(folders, state, settings))
             return True
@@ -148,28 +145,19 @@ def _listens(process: ProcessState, settings: ServiceSettings) -> bool:
     return listens(process.pid, Backend(host=settings.bind_address, port=settings.port))
 
 
-def _arguments(supervisor: Supervisor) -> list[str]:
-    """Return those with which it was started last; none where that cannot be told."""
-    with suppress(OSError, ValueError, LookupError):
-        found: list[str] = json.loads(supervisor.order_file(WEB).read_text())["argv"]
-        return [sys.executable, *found[1:]]  # whose Python it is is of no account
-    return []
+def _is_as_declared(
+    supervisor: Supervisor, folders: Folders, state: State, settings: ServiceSettings
+) -> bool:
+    """Whether it was started as it would be now, by this release."""
+    return arguments_of(supervisor, WEB) == [*_program(folders, state, settings).argv]
 
 
-def _argv(folders: Folders, state: State, settings: ServiceSettings) -> tuple[str, ...]:
+def _given(folders: Folders, state: State, settings: ServiceSettings) -> tuple[str, ...]:
     scheme = "https" if state.speaks_tls() else "http"
     place = (settings.bind_address, str(settings.port), scheme)
-    module = (sys.executable, "-P", "-m", _MODULE)
-    shows = PAGES if settings.console else "no-pages"
-    return (*module, str(folders.root), folders.workspace, *place, shows, __version__)
+    return (str(folders.root), folders.workspace, *place, PAGES if settings.console else "no-pages")
 
 
 def _program(folders: Folders, state: State, settings: ServiceSettings) -> Program:
-    package = Path(inference_provider.__file__).parents[1]  # where it is not installed, but run
-    return Program(
-        name=WEB,
-        argv=_argv(folders, state, settings),
-        environment={"PYTHONPATH": str(package)},
-        directory=str(folders.folder),
-        log=str(folders.log_path(WEB, WEB)),
-    )
+    given = _given(folders, state, settings)
+    return own_program(folders, WEB, _MODULE, *given, directory=folders.folder)
