@@ -1,6 +1,9 @@
 """What the agent of a router says to clients of another release."""
 
 import json
+import tempfile
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +55,27 @@ def test_a_question_of_another_release_is_answered_with_what_to_do(tmp_path, ask
 def test_what_an_older_agent_would_overlook_is_asked_so_that_it_refuses(tmp_path, table, asked):
     assert edged("publish", table) == asked
     assert asked in Agent(tmp_path, workers=1)._answers
+
+
+class Failing(Agent):
+    """Cannot publish at first, as nobody foresaw."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, workers=1, again_s=0.01)
+        self.tried, self.done = 0, threading.Event()
+
+    def _publish_again(self) -> None:
+        self.tried += 1
+        if self.tried == 1:
+            raise OSError("a folder is gone")
+        self.done.set()
+
+
+def test_a_fault_that_nobody_foresaw_ends_no_publication_for_who_waits(capsys):
+    # not tmp_path: a Unix socket's path has a limit of 107 bytes
+    with tempfile.TemporaryDirectory(prefix="agent-") as folder:
+        agent = Failing(Path(folder))
+        agent.open()
+        agent._woken.set()
+        assert agent.done.wait(60)
+    assert "OSError: a folder is gone" in capsys.readouterr().err

@@ -14,6 +14,7 @@ import socketserver
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 
 from inference_provider.errors import InferenceError, NotReady
@@ -39,7 +40,8 @@ _LONGEST_WAIT_S = 10.0
 class Agent:
     """One router: its process, and the answers about it."""
 
-    def __init__(self, folder: Path, workers: int) -> None:
+    def __init__(self, folder: Path, workers: int, again_s: float = _AGAIN_S) -> None:
+        self._again_s = again_s
         self._delivery = Delivery(folder, workers)
         self._folder = folder
         self._listens: RouterTable | None = None
@@ -48,7 +50,8 @@ class Agent:
         self._starting = threading.Lock()
         self._publishing = threading.Lock()
         self._asked: Endpoints = ()
-        """What clients want served, without what holds requests."""
+        """What clients want served, without what holds requests; after this process was started
+        again what was served, with former patience, until a client publishes."""
         self._news, self._woken = RoomNews(), threading.Event()
         self._room = WaitingRoom(
             folder, self._delivery.admin, self._woken.set, begun=self._news.tell
@@ -94,14 +97,18 @@ class Agent:
         while self._woken.wait():
             self._woken.clear()
             try:
-                with self._publishing:
-                    if self.envoy.runs():
-                        held = self._room.with_held(self._asked)
-                        self._serving.publish(held, must_be_healthy=False)
-            except InferenceError as fault:  # until then they ask first, and go on
-                sys.stderr.write(f"{fault}\n")
-                time.sleep(_AGAIN_S)
+                self._publish_again()
+            except Exception as fault:  # noqa: BLE001 - until then they ask first, and go on
+                told = f"{fault}\n" if isinstance(fault, InferenceError) else None
+                sys.stderr.write(told or traceback.format_exc())
+                time.sleep(self._again_s)
                 self._woken.set()
+
+    def _publish_again(self) -> None:
+        with self._publishing:
+            if self.envoy.runs():
+                held = self._room.with_held(self._asked)
+                self._serving.publish(held, must_be_healthy=False)
 
     # -- questions -----------------------------------------------------------------------------
 
