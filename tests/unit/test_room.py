@@ -89,6 +89,19 @@ def test_what_a_publication_says_is_taken_back_when_it_fails(tmp_path: Path):
     assert reader.news() is None
 
 
+def test_a_publication_that_fails_raises_its_own_fault_and_leaves_no_file_behind(tmp_path: Path):
+    file, path = RoomFile(tmp_path), tmp_path / "waiting.json"
+    with pytest.raises(RuntimeError), file.told(endpoints(blue())):
+        raise RuntimeError
+    assert not path.exists()
+    with file.told(endpoints(blue())):
+        pass
+    with pytest.raises(RuntimeError), file.told(endpoints(blue(ONE))):
+        path.unlink()
+        (path / "that keeps the file from being written").mkdir(parents=True)
+        raise RuntimeError
+
+
 def test_what_cannot_be_read_is_told_once_and_what_was_said_before_holds(tmp_path: Path, capsys):
     reader, path = RoomFile(tmp_path), tmp_path / "waiting.json"
     path.write_text('[{"name": "iris", "shape": "new"}]')

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from inference_provider.errors import OutOfCapacity
+from inference_provider.errors import InferenceError, OutOfCapacity
 from inference_provider.router.table import EndpointEntry
 from inference_provider.targets.private_file import write_private
 
@@ -53,9 +53,15 @@ class RoomFile:
         try:
             yield
         except BaseException:
-            if before:
-                write_private(self._path, before)
+            with suppress(InferenceError, OSError):  # the first error is the one to report
+                self._put_back(before)
             raise
+
+    def _put_back(self, before: str) -> None:
+        if before:
+            write_private(self._path, before)
+        else:
+            self.drop()
 
     def drop(self) -> None:
         """Say nothing any more: no request waits."""

@@ -88,8 +88,8 @@ class Beside:
         endpoints = self._envoy.last_published()
         if uris_of(endpoints):
             begin_keys(self._supervisor, self._folders, endpoints)
-        if may_wait(endpoints):
-            with self._lock("waiting"):
+        with self._lock("waiting"):  # what is published may have ended it a moment ago
+            if may_wait(self._envoy.last_published()):
                 begin_room(self._supervisor, self._folders, needed=True)
         self.settle_service()
         self.settle_web()
