@@ -352,6 +352,14 @@ def test_latency_that_was_not_measured_for_a_look_says_nothing_of_its_window():
     assert run.over(4, RequestLatency=900) == 2
 
 
+def test_one_look_without_latency_is_not_thinned_out_of_a_long_window():
+    run = Run(rule(metrics=[step(1, 100.0, "RequestLatency", window_s=3600)]))
+    run.over(1806, RequestLatency=900)
+    run.look()
+    assert run.over(3500, RequestLatency=900) == 1
+    assert run.over(120, RequestLatency=900) == 2
+
+
 def test_a_window_of_latency_begins_anew_with_each_change():
     run = Run(rule(metrics=[step(1, 100.0, "RequestLatency", window_s=60)]))
     assert run.over(62, RequestLatency=900) == 2
