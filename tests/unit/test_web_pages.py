@@ -178,7 +178,7 @@ def test_while_records_do_not_tell_who_may_nobody_is_signed_out_and_nobody_in():
     assert records.read("records", name).decode() == kept
     assert client.get("/").status_code == 200
     assert [line.split(": ")[0] for line in desk.log] == [
-        *(f"read records/{name}", "read signing/_workspace")
+        *(f"read records/{name}", "check a token of Workspace 'lab'")
     ]
 
 

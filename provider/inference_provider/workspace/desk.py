@@ -187,21 +187,25 @@ class Desk:
         Raises:
             TargetError: They cannot be read, and tokens that they signed may be in use.
         """
-        try:
-            keys = self._keys()
-        except TargetError:
-            keys, is_lost = None, True
-        else:
-            is_lost = keys is not None and not is_pair(keys.newer)
-        if is_lost:
-            place = self._records.place(SIGNING, _SIGNING)
-            reason = f"its key in {place} cannot be read"
-            remedy = "restore that file; once it is moved away, a new key is made, and no token"
-            raise TargetError(operation, str(self.id), reason, f"{remedy} of before counts")
+        keys = self._keys(operation)
+        if keys is not None and not is_pair(keys.newer):
+            raise self._lost(operation)
         return keys
 
-    def _keys(self) -> SigningKeys | None:
-        return self._state.document(SIGNING, _SIGNING, SigningKeys.model_validate_json)
+    def _keys(self, operation: str) -> SigningKeys | None:
+        try:
+            return self._state.document(SIGNING, _SIGNING, SigningKeys.model_validate_json)
+        except TargetError:
+            raise self._lost(operation) from None
+
+    def _lost(self, operation: str) -> TargetError:
+        place = self._records.place(SIGNING, _SIGNING)
+        reason = f"its signing key in {place} cannot be read"
+        remedy = (
+            "restore that file; once it is moved away, `inferctl access token` makes a new key, and"
+            " no token of before counts"
+        )
+        return TargetError(operation, str(self.id), reason, remedy)
 
     def _refuse_without_service(self, operation: str) -> None:
         if not self._state.of_workspace("service"):
@@ -220,7 +224,7 @@ class Desk:
         """
         now, issuer = self._workspace.clock.now(), issuer_of(token)
         if issuer == _issuer(self.id):
-            own = _check(self.id, self._keys())
+            own = _check(self.id, self._keys("check a token of"))
             claims = claims_of(token, Takes(own.issuer, (own.audience,), own.jwks), now)
             return self._known(_by_own(claims), claims, now)
         if issuer and (check := self.provider()) and issuer == check.issuer:
