@@ -278,9 +278,7 @@ def test_a_key_that_cannot_be_read_is_told_and_never_replaced(target, text):
         text = json.dumps({"newer": {**json.loads(kept)["newer"], "public": other.public}})
     records.put("signing", "_workspace", text)
     for asked in (lambda: issued(target), lambda: target.desk("lab").rotate(ANN)):
-        with pytest.raises(
-            TargetError, match="its signing key in signing/_workspace"
-        ):
+        with pytest.raises(TargetError, match="its signing key in signing/_workspace"):
             asked()
     assert records.read("signing", "_workspace").decode() == text
     if "newer" in text:
