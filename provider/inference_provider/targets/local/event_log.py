@@ -3,10 +3,11 @@
 Written by `watch.py`, which imports only the standard library; read by `compute.py`.
 """
 
+import fcntl
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import suppress
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,6 @@ class EventLog:
 
     def __init__(self, file: Path, limit: int = EVENTS_BYTES) -> None:
         self._file, self._limit = file, limit
-        self._writing = threading.Lock()
         self._before = file.with_name(f"{file.name}.1")
 
     def write(self, instance: str, name: str, message: str, endpoint: str = "") -> None:
@@ -47,17 +47,26 @@ class EventLog:
             "name": name,
             "message": message,
         }
-        with self._writing:
+        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._alone():
             with suppress(FileNotFoundError):
                 if self._file.stat().st_size >= self._limit:
                     self._file.replace(self._before)
-            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             append_line(self._file, json.dumps(event).encode() + b"\n")
 
-    def set_aside(self) -> None:
-        """Begin another file, in place of the one before this."""
-        with self._writing, suppress(FileNotFoundError):
-            self._file.replace(self._before)
+    def set_aside(self, is_due: Callable[[], bool]) -> None:
+        """Begin another file, in place of the one before this, where that is due."""
+        with suppress(FileNotFoundError), self._alone():
+            if is_due():
+                self._file.replace(self._before)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep out other threads and processes: the service writes too, beside `watch.py`."""
+        place = self._file.with_name(f".{self._file.name}.lock")
+        with open(os.open(place, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def read(self) -> Iterator[dict[str, Any]]:
         """Yield all events, oldest first; what a full disk or a power cut cut off is left out."""

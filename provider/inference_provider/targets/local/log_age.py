@@ -69,8 +69,7 @@ class LogAge:
 
     def _end_before(self, limit_s: float) -> None:
         _drop(self._older_events(), limit_s)
-        if _written_s(log_of(self._folder)) < limit_s:
-            self._events.set_aside()
+        self._events.set_aside(lambda: _written_s(log_of(self._folder)) < limit_s)
         _drop(parts(self._access_log)[1:], limit_s)
         if _written_s(self._access_log) < limit_s:
             _set_aside(self._access_log)
