@@ -8,7 +8,7 @@ same.
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from itertools import pairwise
@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from inference_provider.targets.local.event_log import EventLog, log_of
-from inference_provider.targets.local.log_times import begun_s, drop_times, parts
+from inference_provider.targets.local.log_times import begun_s, drop_times, logs_of_instances, parts
 
 EVERY_S = 300.0
 _DAY_S = 86_400
@@ -74,7 +74,7 @@ class LogAge:
         if _written_s(self._access_log) < limit_s:
             _set_aside(self._access_log)
         set_aside = False
-        for log in self._instances():
+        for log in logs_of_instances(self._folder / "logs"):
             _drop(parts(log)[1:], limit_s)
             if begun_s(log) < limit_s:
                 set_aside = True
@@ -85,11 +85,6 @@ class LogAge:
     def _older_events(self) -> tuple[Path]:
         log = log_of(self._folder)
         return (log.with_name(f"{log.name}.1"),)
-
-    def _instances(self) -> Iterator[Path]:
-        folder = self._folder / "logs"
-        found = (*folder.glob("*/*/*.log"), *folder.glob("*/*/*.log.1"))
-        yield from sorted({path.with_name(path.name.removesuffix(".1")) for path in found})
 
 
 def _drop(files: tuple[Path, ...], limit_s: float) -> None:

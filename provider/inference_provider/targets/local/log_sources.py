@@ -10,7 +10,7 @@ from inference_provider.observed import Kind, ResourceId
 from inference_provider.targets.envoy.log_bound import ACCESS_LOG_BACKUPS
 from inference_provider.targets.local.event_log import log_of
 from inference_provider.targets.local.folders import Folders
-from inference_provider.targets.local.log_times import Written, parts
+from inference_provider.targets.local.log_times import Written, logs_of_instances, parts
 from inference_provider.targets.log_tail import Line, Source
 from inference_provider.workspace.log_rows import TYPE, Row, console_row, event_row, traffic_row
 from inference_provider.workspace.logged import LogLine
@@ -25,15 +25,9 @@ def log_sources(folders: Folders) -> Iterator[Source]:
     events = log_of(folders.folder)
     both = (events, events.with_name(f"{events.name}.1"))
     yield Source("logs/events.jsonl", both, partial(_event, folders.workspace))
-    for log in sorted(_instances(folders.folder / "logs")):
+    for log in logs_of_instances(folders.folder / "logs"):
         name = "/".join(("logs", *log.parts[-3:]))
         yield Source(name, parts(log), _console(folders.workspace, log))
-
-
-def _instances(folder: Path) -> set[Path]:
-    """Return the log of each instance, also of one that is just being set aside."""
-    found = (*folder.glob("*/*/*.log"), *folder.glob("*/*/*.log.1"))
-    return {path.with_name(path.name.removesuffix(".1")) for path in found}
 
 
 def _call(workspace: str, line: Line) -> Row:

@@ -56,6 +56,12 @@ def parts(log: Path) -> tuple[Path, ...]:
     return (log, *(log.with_name(f"{log.name}.{i}") for i in range(1, BACKUPS + 1)))
 
 
+def logs_of_instances(folder: Path) -> list[Path]:
+    """Return the log of each instance below a folder, also of one that is just being set aside."""
+    found = (*folder.glob("*/*/*.log"), *folder.glob("*/*/*.log.1"))
+    return sorted({path.with_name(path.name.removesuffix(".1")) for path in found})
+
+
 def begun_s(log: Path) -> float:
     """Return when a log's first line had been written, s since 1970; infinite if it has none."""
     try:
