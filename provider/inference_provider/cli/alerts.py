@@ -12,8 +12,9 @@ from inference_provider.cli.options import Json, Workspace
 from inference_provider.cli.session import choose_workspaces, session_of
 from inference_provider.observed import Kind
 from inference_provider.spec.alert import AlertRule
-from inference_provider.workspace.alert_states import AlertState, shown
+from inference_provider.workspace.alert_states import AlertState
 from inference_provider.workspace.engine import Engine
+from inference_provider.workspace.shown_time import shown_time
 
 
 class Listed(NamedTuple):
@@ -39,7 +40,7 @@ class Listed(NamedTuple):
     @property
     def since(self) -> str:
         """Say since when."""
-        return shown(self.state.standing.since)
+        return shown_time(self.state.standing.since)
 
     @property
     def now(self) -> str:
@@ -49,7 +50,7 @@ class Listed(NamedTuple):
     @property
     def told(self) -> str:
         """Say when its webhook took a message last."""
-        return shown(self.state.told)
+        return shown_time(self.state.told)
 
 
 def alerts(

@@ -9,6 +9,7 @@ from datetime import datetime
 from pydantic import TypeAdapter
 
 from inference_provider.observed import Frozen
+from inference_provider.workspace.shown_time import shown_time
 
 ALL = ""
 """Stands for every rule of the workspace, in place of a deployment."""
@@ -21,8 +22,7 @@ class RuleFault(Frozen):
     reason: str
 
     def __str__(self) -> str:
-        at = self.since.isoformat(timespec="seconds").replace("+00:00", "Z")
-        return f"not kept since {at}: {self.reason}"
+        return f"not kept since {shown_time(self.since)}: {self.reason}"
 
 
 _FAULTS = TypeAdapter(dict[str, RuleFault])

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from inference_provider.observed import Frozen
 from inference_provider.targets.log_tail import Position
+from inference_provider.workspace.shown_time import shown_time
 
 
 class SentLogs(Frozen):
@@ -47,14 +48,10 @@ def described(url: str, sent: SentLogs) -> str:
     """Say in a status where logs go, or why they do not."""
     said = f"logs go to {url}"
     if sent.fault:
-        said = f"logs wait for {url} since {_shown(sent.since)}: {sent.fault}"
+        said = f"logs wait for {url} since {shown_time(sent.since)}: {sent.fault}"
     if sent.lost:
         times = f"{sent.lost} times, last" if sent.lost > 1 else "once,"
-        said += f"; lines were lost {times} at {_shown(sent.lost_at)}"
+        said += f"; lines were lost {times} at {shown_time(sent.lost_at)}"
     if sent.rejected:
         said += f"; {sent.rejected} lines were refused there"
     return said
-
-
-def _shown(time: datetime | None) -> str:
-    return time.isoformat(timespec="seconds").replace("+00:00", "Z") if time else "?"

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, TypeAdapter
 from inference_provider.alerts import FIRED, Standing
 from inference_provider.observed import Frozen
 from inference_provider.spec.alert import AlertRule, recorded_alerts
+from inference_provider.workspace.shown_time import shown_time
 
 
 def _known(rule: Any) -> AlertRule | None:
@@ -73,23 +74,20 @@ class AlertState(Frozen):
         """Say since when nobody has looked; empty where somebody does."""
         if self.looked is None:
             return "nobody has looked yet"
-        return f"nobody has looked since {shown(self.looked)}" if now - self.looked > _OLD else ""
+        return (
+            f"nobody has looked since {shown_time(self.looked)}" if now - self.looked > _OLD else ""
+        )
 
     def notes(self, name: str, now: datetime) -> Iterator[str]:
         """Yield what a person should know of it."""
         old = self.unwatched(now) if self.looked else ""
         if self.standing.has_fired:
-            said = f"alert '{name}' fired at {shown(self.standing.since)}: {self.standing.why}"
+            said = f"alert '{name}' fired at {shown_time(self.standing.since)}: {self.standing.why}"
             yield f"{said}; {old}" if old else said
         elif old:
             yield f"alert '{name}': {old}"
         if self.fault:
             yield f"alert '{name}': {self.fault}"
-
-
-def shown(time: datetime | None) -> str:
-    """Format a time for a person; `never` for none."""
-    return time.isoformat(timespec="seconds").replace("+00:00", "Z") if time else "never"
 
 
 States = Mapping[str, Mapping[str, AlertState]]
