@@ -108,7 +108,7 @@ class PostAdapter(BaseAdapter):
     def send(self, request: requests.PreparedRequest, *_: Any, **given: Any) -> requests.Response:
         limit_s = given.get("timeout") or LIMITS.silent_s
         body = request.body or b""
-        content = body if isinstance(body, bytes) else b"".join(body)  # type: ignore[arg-type]
+        content = body.encode() if isinstance(body, str) else bytes(body)
         limits = Limits(limit_s, limit_s)
         try:
             reply = post(request.url or "", content, dict(request.headers), limits)
