@@ -461,7 +461,10 @@ def test_no_webhook_is_written_down(service):
     assert "T0KEN" not in service.file.read_text() + json.dumps(service.events)
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"iris": {"busy": {"standing": 1}}}', "[]"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", '{"iris": {"busy": {"standing": 1}}}', "[]", '{"iris": {"busy": {"rule": 1}}}'],
+)
 def test_a_file_that_cannot_be_read_is_as_none(service, text):
     service.file.write_text(text)
     service.start()

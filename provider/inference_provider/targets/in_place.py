@@ -17,7 +17,7 @@ def with_room(text: str) -> str:
 
 
 def write_over(file: Path, text: str) -> None:
-    """Write a text over a file, in the room that it has, and blanks behind it.
+    """Write a text over a file, in the blocks that it has, and blanks behind it.
 
     Whoever is killed in the middle leaves some of both texts, so it is for want of a better way.
 
@@ -26,9 +26,9 @@ def write_over(file: Path, text: str) -> None:
     """
     data, opened = text.encode(), os.open(file, os.O_WRONLY)
     try:
-        size = os.fstat(opened).st_size
-        if len(data) > size:
+        room = -(-os.fstat(opened).st_size // _BLOCK) * _BLOCK
+        fits = len(data) <= room
+        if not fits or os.pwrite(opened, data.ljust(room), 0) < len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
-        os.pwrite(opened, data.ljust(size), 0)
     finally:
         os.close(opened)

@@ -18,14 +18,12 @@ from inference_provider.workspace.shown_time import shown_time
 
 def _known(rule: Any) -> AlertRule | None:
     """Return a rule that was written down; None for one that only a newer release knows."""
-    if rule is None or isinstance(rule, AlertRule):
+    if isinstance(rule, AlertRule):
         return rule
-    return recorded_alerts({"alerts": {"": rule}}).get("")
+    return recorded_alerts({"alerts": {"": rule}}).get("") if isinstance(rule, Mapping) else None
 
 
 KnownRule = Annotated[AlertRule | None, BeforeValidator(_known)]
-
-
 _OLD = timedelta(seconds=30)
 """Since a look that is of now no more; one comes each 5 s, and may take 20."""
 

@@ -1,8 +1,8 @@
 """Ends a workspace service that hangs, so that supervisord starts another.
 
-What it was changing its successor ends; of what it has measured for alerts the windows begin again,
-so no alert fires before they are whole. Part of `watch.py`, so it imports
-only the standard library and modules of ours that do the same.
+What it was changing its successor ends; windows of alerts begin again, so none fires before they
+are whole. Part of `watch.py`, so it imports only the standard library and modules of ours that do
+the same.
 """
 
 import signal
