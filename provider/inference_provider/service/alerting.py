@@ -152,8 +152,9 @@ class Alerting:
         """Measure once, decide, write down, and send what is to be sent.
 
         Raises:
-            InferenceError: What is declared, or runs, cannot be read; nothing fires or resolves.
-            OSError: How alerts stand cannot be written down; nothing is sent. Or InferenceError.
+            InferenceError: What is declared, or runs, cannot be read, and nothing fires or
+                resolves; or how alerts stand cannot be written down, and nothing is sent.
+            OSError: As the second.
         """
         rules = {
             (of, n): one for of, some in self._place.rules().items() for n, one in some.items()

@@ -70,7 +70,7 @@ def webhooks_of(state: State, endpoint: str) -> Mapping[str, SecretStr] | None:
 
 def webhook_digest(state: State, endpoint: str, webhook: str) -> str:
     """Return what the record of an endpoint has of a webhook's URL; empty where nobody knows."""
-    with suppress(TargetError):
+    with suppress(TargetError, OSError):
         if record := _endpoint(state, endpoint):
             return str((record.properties.get("alert_webhooks") or {}).get(webhook, ""))
     return ""
