@@ -205,6 +205,15 @@ def test_the_first_instance_for_who_waits_is_asked_for_again_at_the_next_look(tm
     assert "told to fail" in case.faults()["iris/blue"]
 
 
+def test_it_says_whether_a_rule_allows_no_instance(case):
+    assert case.autoscaler.allows_none
+    case.look(1)
+    assert not case.autoscaler.allows_none
+    case.lab.apply(case.lab.rule(min_instances=0, max_instances=2))
+    case.look(1)
+    assert case.autoscaler.allows_none
+
+
 def test_what_was_decided_before_another_change_does_not_undo_it(tmp_path):
     case = Case(tmp_path, min_instances=0, scale_in={"stabilization_s": 3})
     assert case.look(0, seconds=10) == 0

@@ -6,12 +6,11 @@ package's, for who looks whether it is still the one that is installed.
 
 import os
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -51,13 +50,13 @@ class _Place:
     actor: Actor
     decisions: Path
     faults: Path
+    waking: Waking
+    """Ends the pause between two looks where a request waits."""
     file_bytes: int = FILE_BYTES
     look_on: Callable[[], None] = lambda: None
     """Ends this process where it may not go on."""
     begin: Callable[[], None] = lambda: None
     """Begins what runs beside, in threads of its own."""
-    pause: Callable[[float], None] = time.sleep
-    """Waits between two looks."""
 
 
 def main() -> None:
@@ -88,7 +87,8 @@ def _keep(place: _Place) -> NoReturn:
     while True:
         place.look_on()
         said = look(autoscaler, said)
-        place.pause(PERIOD_S)
+        place.waking.expects = autoscaler.allows_none
+        place.waking.pause(PERIOD_S)
 
 
 def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
@@ -123,7 +123,8 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
     logs = LogExport(lambda: log_sources(folders), router.logs, folders.sent_logs, workspace)
     counts, mover = target.local.counts(workspace), current_actor("rollout")
     canaries = Canaries(target, workspace, counts, actor=mover)
-    waking = Waking(router.beside.held.room.ask, lambda: target.publish(workspace))
+    held = router.beside.held
+    waking = Waking(held.room.ask, lambda: target.publish(workspace), held.is_any)
     alerting = _alerts_on_this_machine(target, workspace)
 
     def begin() -> None:
@@ -133,8 +134,7 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
         waking.run()
         alerting.run()
 
-    place = _Place(target, workspace, samples, actor, *files, look_on=look_on, begin=begin)
-    return replace(place, pause=waking.pause)
+    return _Place(target, workspace, samples, actor, *files, waking, look_on=look_on, begin=begin)
 
 
 def _alerts_on_this_machine(target: "LocalTarget", workspace: str) -> "Alerting":
@@ -202,8 +202,8 @@ def _on_its_engine(workspace: str) -> _Place:
         waking.run()
 
     samples = target.docker.samples(workspace)
-    place = _Place(target, workspace, samples, actor, *files, file_bytes=_FETCHED_BYTES)
-    return replace(place, begin=begin, pause=waking.pause)
+    known = (target, workspace, samples, actor, *files, waking)
+    return _Place(*known, file_bytes=_FETCHED_BYTES, begin=begin)
 
 
 if __name__ == "__main__":

@@ -111,6 +111,8 @@ class Autoscaler:
         self._clock = clock
         self._threads = threads
         self._known: dict[str, _Known] = {}
+        self.allows_none = True
+        """Whether some rule allows no instance; until the first look, one may."""
 
     def look(self) -> None:
         """Measure every deployment that has a rule, decide, and begin what is to change.
@@ -134,6 +136,7 @@ class Autoscaler:
 
     def _look_at_all(self) -> list[tuple[str, str]]:
         there = self._engine.ruled(self._workspace)
+        self.allows_none = any(one.rule.least_ever == 0 for one in there)
         named = {one.id.name for one in there}
         gone = [n for n, known in self._known.items() if n not in named and known.change is None]
         for name in gone:

@@ -25,15 +25,21 @@ class Waking:
     Args:
         ask: Asks it; see `Room.ask`.
         publish: Has the router serve what is recorded.
+        holds: Whether routes in force hold requests, whatever the rules say by now.
     """
 
     def __init__(
         self,
         ask: Callable[[int, float], Said | None],
         publish: Callable[[], None] = lambda: None,
+        holds: Callable[[], bool] = lambda: False,
     ) -> None:
         self._ask = ask
         self._publish = publish
+        self._holds = holds
+        self._said: Said | None = None
+        self.expects = True
+        """Whether a rule allows no instance."""
         self._after = -1
         self._begun = threading.Event()
 
@@ -47,8 +53,16 @@ class Waking:
         self._begun.clear()
 
     def look(self) -> None:
-        """Wait for news, and do what follows from it. Raises InferenceError."""
-        said = self._ask(self._after, _LONGEST_S)
+        """Wait for news, and do what follows from it; asks only where requests may wait.
+
+        On a Docker host each question runs a process in a container.
+
+        Raises:
+            InferenceError: The router does not take a publication.
+        """
+        left = self._said and (self._said.waiting or self._said.woken)
+        may_wait = self.expects or left or self._holds()
+        self._said = said = self._ask(self._after, _LONGEST_S) if may_wait else None
         if said is None:
             time.sleep(_LONGEST_S)
             return

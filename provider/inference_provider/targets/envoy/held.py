@@ -52,6 +52,10 @@ class Held:
             return {name for name in deployments if traffic_of(name, seen).healthy}
         return set()
 
+    def is_any(self) -> bool:
+        """Whether what was published last holds requests of any deployment."""
+        return bool(kept_in(self._delivery.last_published()))
+
     def is_empty(self) -> bool:
         """Whether no request waits, or nobody could let it go on."""
         said = self.room.ask()
