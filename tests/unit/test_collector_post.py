@@ -65,9 +65,10 @@ def test_what_was_answered_2xx_was_taken_though_the_rest_is_cut(pieces):
         assert post(server.url, b"x", {}) == Reply(200)
 
 
-def test_what_was_answered_2xx_was_taken_though_the_rest_trickles():
+@pytest.mark.parametrize("limits", [Limits(30, 0.5), Limits(0.5, 30), Limits(0.5, 0.5)])
+def test_what_was_answered_2xx_was_taken_though_the_rest_trickles(limits):
     with serving(OK.replace(b"10", b"99999"), b"0", closes=False) as server:
-        assert post(server.url, b"x", {}, Limits(30, 0.5)) == Reply(200)
+        assert post(server.url, b"x", {}, limits) == Reply(200)
 
 
 @pytest.mark.parametrize(

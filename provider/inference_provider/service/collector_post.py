@@ -47,17 +47,20 @@ class Unanswered(OSError):
 
 def post(url: str, content: bytes, headers: Mapping[str, str], limits: Limits = LIMITS) -> Reply:
     """Post to a collector. Raises Unanswered."""
+    statuses: list[int] = []
     try:
-        return asyncio.run(asyncio.wait_for(_post(url, content, headers, limits), limits.whole_s))
-    except (TimeoutError, httpx.TimeoutException) as fault:
-        raise Unanswered("it did not answer in time") from fault
-    except ImportError as fault:  # httpx has an extra for it
-        raise Unanswered("the environment names a SOCKS proxy, which is not supported") from fault
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as fault:
+        posting = _post(url, content, headers, limits, statuses)
+        return asyncio.run(asyncio.wait_for(posting, limits.whole_s))
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ImportError) as fault:
+        if statuses:  # the time was up in the middle of the rest
+            return Reply(statuses[0])
         raise Unanswered(_reason(fault)) from fault
 
 
-async def _post(url: str, content: bytes, headers: Mapping[str, str], limits: Limits) -> Reply:
+async def _post(
+    url: str, content: bytes, headers: Mapping[str, str], limits: Limits, statuses: list[int]
+) -> Reply:
+    """Post, and note the status as soon as there is one."""
     async with (
         httpx.AsyncClient(
             timeout=limits.silent_s,
@@ -70,6 +73,7 @@ async def _post(url: str, content: bytes, headers: Mapping[str, str], limits: Li
             "POST", url, content=content, headers={**headers, "Accept-Encoding": "identity"}
         ) as answer,
     ):
+        statuses.append(answer.status_code)
         found = bytearray()
         if answer.is_success:
             try:  # it was taken, whatever becomes of the rest
@@ -88,6 +92,10 @@ async def _read(answer: httpx.Response, found: bytearray) -> None:
 
 def _reason(fault: BaseException) -> str:
     """Return the innermost reason, without addresses of objects."""
+    if isinstance(fault, (TimeoutError, httpx.TimeoutException)):
+        return "it did not answer in time"
+    if isinstance(fault, ImportError):  # httpx has an extra for it
+        return "the environment names a SOCKS proxy, which is not supported"
     cause = fault
     while inner := _inner(cause):
         cause = inner
