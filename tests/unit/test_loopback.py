@@ -24,7 +24,9 @@ KEYS = ROOT / "provider" / "inference_provider" / "targets" / "envoy" / "key_fet
 """Asks an identity provider, which may be anywhere; takes no proxy, and follows no redirect."""
 WEBHOOK = ROOT / "provider" / "inference_provider" / "service" / "webhook.py"
 """Tells webhooks, which may be anywhere; takes a proxy but to this machine, and no redirect."""
-OPENERS = FACTORY, CLUSTER, NETWORK, REGISTRIES, VAULT, KEYS, WEBHOOK
+COLLECTOR = WEBHOOK.with_name("collector_post.py")
+"""Tells OpenTelemetry collectors, alike."""
+OPENERS = FACTORY, CLUSTER, NETWORK, REGISTRIES, VAULT, KEYS, WEBHOOK, COLLECTOR
 PACKAGES = [ROOT / "provider", ROOT / "sdk", ROOT / "components"]
 OPENING = {
     *("httpx.Client", "httpx.AsyncClient", "httpx.HTTPTransport", "httpx.AsyncHTTPTransport"),
