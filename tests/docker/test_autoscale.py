@@ -31,6 +31,14 @@ def stack(tmp_path, host):
                 {"metric": "CpuMemoryUtilizationPercentage", "target": 90},
             ],
             "scale_in": {"stabilization_s": 5},
+            "metrics": [
+                {
+                    "metric": "RequestLatency",
+                    "operator": "greater_than",
+                    "threshold": 100_000,
+                    "change": 1,
+                }
+            ],
         }
     ]
     yield made
@@ -66,6 +74,9 @@ def test_load_brings_instances_and_its_end_takes_them_and_a_killed_autoscaler_co
     assert code == 0, said
     assert "decided again: the same" in said
     assert "CpuMemoryUtilizationPercentage" in said
+    [last] = json.loads(stack.said("autoscale", "explain", "iris/blue", "--json")[1])
+    timed = last["sample"]["timed"]
+    assert timed["total_ms"] / timed["requests"] >= 290  # each takes 300
     run_in(host, own, "sh", "-c", "kill -9 -1")  # all but the first process
     wait_until(lambda: host.container(own)["RestartCount"] == 1, 60)
     wait_until(lambda: runs(host.container(own)["State"]), 60)
