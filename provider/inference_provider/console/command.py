@@ -20,6 +20,7 @@ GRACE_S = 3
 """How long the console waits for requests when it ends."""
 _SERVER: dict[str, Any] = {
     "access_log": False,
+    "proxy_headers": False,  # or who asks could say from where, and by which scheme
     "date_header": False,
     "http": "h11",
     "lifespan": "off",
