@@ -8,7 +8,7 @@ from tests.pulumi.conftest import TYPED
 pytestmark = [
     pytest.mark.pulumi,
     pytest.mark.local,
-    pytest.mark.timeout(280),
+    pytest.mark.timeout(400),
     pytest.mark.skipif(shutil.which("pulumi") is None, reason="no pulumi engine on PATH"),
 ]
 PLAIN = 'inference.Endpoint("echo", workspace=space.name)'

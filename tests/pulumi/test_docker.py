@@ -14,7 +14,7 @@ from inference_provider.targets.docker.host import DockerHost
 pytestmark = [
     pytest.mark.pulumi,
     pytest.mark.docker,
-    pytest.mark.timeout(280),
+    pytest.mark.timeout(400),
     pytest.mark.skipif(shutil.which("pulumi") is None, reason="no pulumi engine on PATH"),
 ]
 

@@ -14,7 +14,7 @@ from tests.pulumi.conftest import STACK, TYPED
 pytestmark = [
     pytest.mark.pulumi,
     pytest.mark.local,
-    pytest.mark.timeout(280),
+    pytest.mark.timeout(400),
     pytest.mark.skipif(shutil.which("pulumi") is None, reason="no pulumi engine on PATH"),
 ]
 READER = """

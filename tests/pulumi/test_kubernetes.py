@@ -30,7 +30,7 @@ from inference_provider.targets.kubernetes.objects import (
 pytestmark = [
     pytest.mark.pulumi,
     pytest.mark.cluster,
-    pytest.mark.timeout(280),
+    pytest.mark.timeout(400),
     pytest.mark.skipif(shutil.which("pulumi") is None, reason="no pulumi engine on PATH"),
 ]
 

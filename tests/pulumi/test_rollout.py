@@ -13,7 +13,7 @@ from inference_provider.targets.local.target import LocalTarget
 pytestmark = [
     pytest.mark.pulumi,
     pytest.mark.local,
-    pytest.mark.timeout(280),
+    pytest.mark.timeout(400),
     pytest.mark.skipif(shutil.which("pulumi") is None, reason="no pulumi engine on PATH"),
 ]
 TRAFFIC = ResourceId(kind=Kind.TRAFFIC, workspace="edge", name="echo")

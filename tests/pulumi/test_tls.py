@@ -11,7 +11,7 @@ from tests.pulumi.conftest import TYPED
 pytestmark = [
     pytest.mark.pulumi,
     pytest.mark.local,
-    pytest.mark.timeout(280),
+    pytest.mark.timeout(400),
     pytest.mark.skipif(shutil.which("pulumi") is None, reason="no pulumi engine on PATH"),
 ]
 SPACE = "router_port=ROUTER_PORT)"
