@@ -352,7 +352,7 @@ def _what(rule: AlertRule) -> tuple[object, ...]:
     return rule.metric, rule.dimensions, rule.aggregation, rule.operator.startswith("greater")
 
 
-def begun_anew(there: Standing, now: datetime) -> Standing:
+def begun_again(there: Standing, now: datetime) -> Standing:
     """Return how an alert stands whose name is that of another one now."""
     return _resolved(there, ANOTHER, now) if there.has_fired else Standing()
 

@@ -58,7 +58,7 @@ class _Watched:
     next_s: float = 0.0
     """When the next message may be sent, by a clock that never decreases."""
 
-    def begin_anew(self) -> None:
+    def begin_again(self) -> None:
         """Forget what was measured: it was of another rule."""
         self.looks, self.well_s, self.silent_s = (), 0.0, 0.0
 
@@ -173,7 +173,7 @@ class Alerting:
         measured = self._measured(reading) if reading else None
         with self._lock:
             for name, rule in rules.items():
-                self._begin_anew(name, rule, incarnations.get(name[0], ""))
+                self._begin_again(name, rule, incarnations.get(name[0], ""))
                 self._look_at(name, rule, measured)
                 self._clear(name, rule)
             unsaved = self._save()
@@ -203,14 +203,14 @@ class Alerting:
 
     # -- one alert -----------------------------------------------------------------------------
 
-    def _begin_anew(self, name: Name, rule: AlertRule, incarnation: str) -> None:
+    def _begin_again(self, name: Name, rule: AlertRule, incarnation: str) -> None:
         """Resolve what has fired under the name of a rule, where that was another rule."""
         watched, state = self._watched.setdefault(name, _Watched()), self._of(name)
         before, made = state.rule, state.incarnation
         is_new = before is not None and alerts.is_another(rule, before)
         if is_new or (made and incarnation and made != incarnation):
-            watched.begin_anew()
-            standing = alerts.begun_anew(state.standing, self._place.clock.now())
+            watched.begin_again()
+            standing = alerts.begun_again(state.standing, self._place.clock.now())
             if state.standing.has_fired:
                 state = self._turned(name, rule, state, standing)
             state = state.model_copy(update={"standing": standing})

@@ -1,6 +1,6 @@
 """The console as part of the workspace service: who is signed in by which token, and may do what.
 
-Each page asks for an action, decided anew for each request by the roles of who has signed in, as
+Each page asks for an action, decided for each request by the roles of who has signed in, as
 for any other caller. What is changed and read is theirs in records and in the journal.
 """
 

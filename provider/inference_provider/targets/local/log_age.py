@@ -61,7 +61,7 @@ class LogAge:
     def look(self) -> None:
         """Look, unless that was a moment ago. Raises OSError."""
         now_s = self._clock_s()
-        if self._next_s - EVERY_S <= now_s < self._next_s:  # a clock that was set back counts anew
+        if self._next_s - EVERY_S <= now_s < self._next_s:  # a clock that was set back starts again
             return
         self._next_s = now_s + EVERY_S
         if days := retention_days(self._folder):
