@@ -2,7 +2,6 @@
 
 import json
 import sys
-import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from inference_provider.metrics.series import Series
 from inference_provider.metrics.window import Window
 from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.targets.private_file import write_private
+from inference_provider.targets.repeated import repeat
 from inference_provider.workspace.measured import Meter
 
 PERIOD_S = 5.0
@@ -52,13 +52,7 @@ class Metering:
 
     def run(self) -> None:
         """Look for ever, in a thread of its own that ends with the process."""
-        threading.Thread(target=self._run, name="metrics", daemon=True).start()
-
-    def _run(self) -> None:
-        pause = threading.Event()
-        while True:
-            self.look()
-            pause.wait(PERIOD_S)
+        repeat("metrics", self.look, PERIOD_S)
 
     def look(self) -> None:
         """Read once; say in the log what is wrong, when it is not what was said last."""

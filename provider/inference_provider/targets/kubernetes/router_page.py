@@ -3,13 +3,13 @@
 Every pod has its own, as it has its own counters; who asks all of them adds them up.
 """
 
-import threading
 import time
 from collections.abc import Callable
 
 from inference_provider.metrics.growth import Processes
 from inference_provider.metrics.series import Reading
 from inference_provider.metrics.window import Window
+from inference_provider.targets.repeated import repeat
 
 PERIOD_S = 5.0
 """Envoy adds up as often how long requests took."""
@@ -37,13 +37,7 @@ class RouterPage:
         except (OSError, ImportError) as fault:
             self.fault = f"no metrics are served on port {port}: {fault}"
             return
-        threading.Thread(target=self._run, name="metrics", daemon=True).start()
-
-    def _run(self) -> None:
-        pause = threading.Event()
-        while True:
-            self.look()
-            pause.wait(PERIOD_S)
+        repeat("metrics", self.look, PERIOD_S)
 
     def look(self) -> None:
         """Look once; of what cannot be read the page has nothing rather than what was."""
