@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ConfigDict
 
 LATENCY = "RequestLatency"
+QUEUED = "RequestsQueued"
 
 
 class Timed(BaseModel):
@@ -30,8 +31,8 @@ class Sample(BaseModel):
     ready: int
     """Instances that get requests."""
     values: Mapping[str, float] = {}
-    """By metric, without those that could not be measured. `RequestsInFlight` and
-    `RequestsPerMinute` are of the whole deployment, the first with requests that wait for an
+    """By metric, without those that could not be measured. `RequestsInFlight`, `RequestsQueued` and
+    `RequestsPerMinute` are of the whole deployment, the first two with requests that wait for an
     instance; percentages are the mean of the ready instances."""
     timed: Timed | None = None
     """What `RequestLatency` is told by; None where that could not be measured."""

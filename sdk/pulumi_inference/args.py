@@ -361,7 +361,7 @@ class MetricRuleArgs(TypedDict, total=False):
     """Change the count when a metric stays beyond a threshold."""
 
     metric: Input[str]
-    """`CpuUtilizationPercentage`, `RequestsPerMinute`, `RequestLatency`, …"""
+    """`CpuUtilizationPercentage`, `RequestsPerMinute`, `RequestsQueued`, `RequestLatency`, …"""
     operator: Input[str]
     """`greater_than` or `less_than`."""
     threshold: Input[float]

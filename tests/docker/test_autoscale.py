@@ -37,7 +37,13 @@ def stack(tmp_path, host):
                     "operator": "greater_than",
                     "threshold": 100_000,
                     "change": 1,
-                }
+                },
+                {
+                    "metric": "RequestsQueued",
+                    "operator": "greater_than",
+                    "threshold": 100_000,
+                    "change": 1,
+                },
             ],
         }
     ]
@@ -77,6 +83,7 @@ def test_load_brings_instances_and_its_end_takes_them_and_a_killed_autoscaler_co
     [last] = json.loads(stack.said("autoscale", "explain", "iris/blue", "--json")[1])
     timed = last["sample"]["timed"]
     assert timed["total_ms"] / timed["requests"] >= 290  # each takes 300
+    assert last["sample"]["values"]["RequestsQueued"] == 0
     run_in(host, own, "sh", "-c", "kill -9 -1")  # all but the first process
     wait_until(lambda: host.container(own)["RestartCount"] == 1, 60)
     wait_until(lambda: runs(host.container(own)["State"]), 60)

@@ -169,3 +169,24 @@ def test_the_router_tells_how_long_requests_take_for_a_step_by_latency(lab: Lab)
     last = timed()
     assert 190 <= last.total_ms / last.requests < 5000
     assert drifted(lab) == {}
+
+
+def test_requests_beyond_what_an_instance_works_on_at_a_time_are_its_queue(lab: Lab):
+    lab.document["deployments"][0]["request_settings"] |= {
+        "max_concurrent_requests_per_instance": 5
+    }
+    step = {"metric": "RequestsQueued", "operator": "greater_than", "threshold": 4, "change": 1}
+    rule = {"endpoint": "iris", "deployment": "blue", "max_instances": 2, "metrics": [step]}
+    lab.document["autoscale_rules"] = [rule]
+    lab.up()
+    samples = lab.target.local.samples("lab")
+
+    def queued() -> float:
+        return samples(lab.target.ruled("lab"))["iris/blue"].values.get("RequestsQueued", -1)
+
+    until(lambda: queued() == 0, 30)
+    with Load(lab, sleep_s=2) as load:  # eight at a time
+        until(lambda: queued() == 3, 30)
+    assert load.failed == {}
+    until(lambda: queued() == 0, 30)
+    assert drifted(lab) == {}

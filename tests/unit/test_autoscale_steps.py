@@ -17,6 +17,23 @@ def test_a_step_out_takes_a_whole_window_and_comes_once_in_it():
     assert "the rule allows 2 to 5" in run.why
 
 
+def test_a_queue_is_its_mean_over_the_window_and_an_idle_one_leaves_busy_instances():
+    queue = rule(
+        metrics=[
+            step(1, 4.0, "RequestsQueued", window_s=60),
+            step(-1, 1.0, "RequestsQueued", window_s=120),
+            step(-1, 30.0, window_s=120),
+        ]
+    )
+    run = Run(queue, 2)
+    run.over(30, RequestsQueued=0, CpuUtilizationPercentage=90)
+    run.over(30, RequestsQueued=8, CpuUtilizationPercentage=90)
+    assert run.look(RequestsQueued=8, CpuUtilizationPercentage=90) == 3
+    assert run.why == ("RequestsQueued is 4.267, above 4 for 60 s: +1",)
+    assert run.over(600, RequestsQueued=0, CpuUtilizationPercentage=90) == 3
+    assert run.over(122, RequestsQueued=0, CpuUtilizationPercentage=9) == 2
+
+
 def test_any_step_out_is_enough_and_the_largest_counts():
     run = Run(AZURE, 2)
     assert run.over(302, CpuUtilizationPercentage=50, RequestLatency=80) == 3

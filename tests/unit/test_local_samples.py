@@ -20,11 +20,11 @@ from inference_provider.workspace.ruled import Ruled
 SPIN = "import time; until = time.process_time() + {}\nwhile time.process_time() < until: pass\n"
 
 
-def stepped(metric: str, name="iris/blue", **given) -> Ruled:
+def stepped(metric: str, name="iris/blue", min_instances=1, **given) -> Ruled:
     """Return a deployment with a rule of a step by one metric."""
     step = {"metric": metric, "operator": "greater_than", "threshold": 70, "change": 1}
     step |= given
-    one = ruled(name)
+    one = ruled(name, min_instances=min_instances)
     rule = one.rule.model_dump() | {"targets": (), "metrics": [step]}
     return replace(one, rule=AutoscaleRuleSpec.model_validate(rule))
 
@@ -163,6 +163,33 @@ def test_while_nobody_knows_who_waits_no_instance_of_those_goes_that_may_have_no
     router.waiting = None
     assert router.sample(after_s=1, of=ruled(min_instances=0)).values == {}
     assert router.sample(after_s=1).values["RequestsInFlight"] == 0
+
+
+def queued(max_concurrent: int, **given) -> Ruled:
+    return replace(stepped("RequestsQueued", **given), max_concurrent=max_concurrent)
+
+
+def test_what_is_queued_is_beyond_what_the_instances_work_on_or_waits_for_a_connection():
+    router = Router()
+    router.has(membership_healthy=2, upstream_rq_active=7, upstream_rq_total=100)
+    assert router.sample(1, queued(4)).values == {"RequestsInFlight": 7, "RequestsQueued": 0}
+    assert router.sample(1, queued(3)).values["RequestsQueued"] == 1
+    router.has(upstream_rq_pending_active=5)
+    assert router.sample(1, queued(4)).values["RequestsQueued"] == 5
+    router.has("iris/blue/mirror", membership_healthy=2, upstream_rq_active=3, upstream_rq_total=3)
+    router.has("iris/blue/mirror", upstream_rq_pending_active=1)
+    assert router.sample(1, queued(4)).values["RequestsQueued"] == 8
+    assert "RequestsQueued" not in router.sample(1).values, "no rule goes by it"
+
+
+def test_who_waits_for_the_first_instance_is_queued_and_unknown_while_nobody_knows_who_waits():
+    router, asleep = Router(), queued(4, min_instances=0)
+    router.has(membership_healthy=0)
+    router.waiting = {"iris/blue": 9}
+    assert router.sample(1, asleep).values == {"RequestsInFlight": 9, "RequestsQueued": 9}
+    router.waiting = None
+    assert "RequestsQueued" not in router.sample(1, asleep).values
+    assert router.sample(1, queued(4)).values["RequestsQueued"] == 0
 
 
 def test_processor_time_is_a_share_of_what_is_asked_with_that_of_children_that_have_ended():

@@ -44,7 +44,7 @@ LONGEST_UPLOAD_S = 300
 _KEPT_STATS = (
     r"azml\..*|http\..*|listener_manager\..*|cluster_manager\..*|server\..*|runtime\..*"
     r"|extension_config_discovery\..*"
-    r"|cluster\..*\.(upstream_rq_active|upstream_rq_total"
+    r"|cluster\..*\.(upstream_rq_active|upstream_rq_total|upstream_rq_pending_active"
     # requests that were not forwarded: limit reached, no healthy instance
     r"|upstream_rq_active_overflow|upstream_cx_none_healthy"
     r"|membership_.*|upstream_cx_connect_fail|upstream_rq_retry.*|outlier_detection\..*)"

@@ -11,6 +11,7 @@ Shares = Mapping[str, Mapping[str, int]]
 """Percent by endpoint and deployment."""
 _HEALTHY, _IN_FLIGHT = "membership_healthy", "upstream_rq_active"
 _BEGUN = "upstream_rq_total"
+_PENDING = "upstream_rq_pending_active"
 CLUSTER_STATS = rf"^cluster\..*/.*\.({_HEALTHY}|{_IN_FLIGHT})$"
 """Names of the statistics, all gauges, that `cluster_counts` reads."""
 WARMING = "cluster_manager.warming_clusters"
@@ -35,27 +36,30 @@ class Traffic(Frozen):
     in_flight: int = 0
     begun: int = 0
     """Requests that were ever sent there."""
+    pending: int = 0
+    """Requests that wait for a connection, and are not in flight."""
 
 
 def traffic_stats(deployments: Iterable[str]) -> str:
     """Return the names of the statistics that `traffic_of` reads, as a regular expression."""
     names = "|".join(map(re.escape, deployments))
-    return rf"^cluster\.({names})\.({_HEALTHY}|{_IN_FLIGHT}|{_BEGUN})$"
+    return rf"^cluster\.({names})\.({_HEALTHY}|{_IN_FLIGHT}|{_BEGUN}|{_PENDING})$"
 
 
 def traffic_of(deployment: str, statistics: Mapping[str, Any]) -> Traffic:
     """Return what goes to a deployment, `<endpoint>/<deployment>`."""
-    healthy, in_flight, begun = (
+    healthy, in_flight, begun, pending = (
         int(statistics.get(f"cluster.{deployment}.{one}", 0))
-        for one in (_HEALTHY, _IN_FLIGHT, _BEGUN)
+        for one in (_HEALTHY, _IN_FLIGHT, _BEGUN, _PENDING)
     )
-    return Traffic(healthy=healthy, in_flight=in_flight, begun=begun)
+    return Traffic(healthy=healthy, in_flight=in_flight, begun=begun, pending=pending)
 
 
 def is_counted(deployment: str, statistics: Mapping[str, Any]) -> bool:
-    """Whether `traffic_of` has all it reads; a router has it of every deployment that it knows.
+    """Whether `traffic_of` knows of a deployment; a router does of every one that it routes to.
 
-    Of one that never had an instance it counts no requests: there were none.
+    Of one that never had an instance it counts no requests: there were none. One that was started
+    by an older release does not say which are pending.
     """
     healthy, *requests = (f"cluster.{deployment}.{one}" for one in (_HEALTHY, _IN_FLIGHT, _BEGUN))
     if statistics.get(healthy) == 0 and not statistics.keys() & {*requests}:

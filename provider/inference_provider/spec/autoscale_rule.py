@@ -68,11 +68,14 @@ class MetricRule(SpecModel):
         "CpuMemoryUtilizationPercentage",
         "GpuUtilizationPercentage",
         "RequestsPerMinute",
+        "RequestsQueued",
         "RequestLatency",
     ]
     """Percentages are the mean of all instances, of the `cpu` or `memory` that each asks for or of
-    its GPUs' time. `RequestLatency` is milliseconds, of the requests that were answered within
-    `window_s`; without any the step does not fire."""
+    its GPUs' time. `RequestsQueued` is of the whole deployment: the requests beyond
+    `max_concurrent_requests_per_instance` of all its instances, the mean of `window_s`.
+    `RequestLatency` is milliseconds, of the requests that were answered within `window_s`; without
+    any the step does not fire."""
     operator: Literal["greater_than", "less_than"]
     threshold: Value
     percentile: Annotated[int, Field(ge=50, le=99)] | None = None

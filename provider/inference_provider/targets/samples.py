@@ -8,12 +8,12 @@ from statistics import mean
 from typing import Any, NamedTuple
 
 from inference_provider.autoscale import IN_FLIGHT, LONGEST_S, metrics_of
-from inference_provider.autoscale_samples import LATENCY, Sample, Timed
+from inference_provider.autoscale_samples import LATENCY, QUEUED, Sample, Timed
 from inference_provider.errors import Fault, TargetError, TargetUnreachable
 from inference_provider.metrics import catalogue
 from inference_provider.router.counters import Bins, latency_of, latency_stats
 from inference_provider.router.envoy import MIRROR_SUFFIX
-from inference_provider.router.status import is_counted, traffic_of, traffic_stats
+from inference_provider.router.status import Traffic, is_counted, traffic_of, traffic_stats
 from inference_provider.spec import AutoscaleRuleSpec, DeploymentSpec
 from inference_provider.spec.amounts import bytes_of, cores
 from inference_provider.spec.gpus import gpu_request
@@ -231,9 +231,12 @@ class Samples:
             return Sample(at_s=at_s, ready=0, values=values)
         in_flight, begun = own.in_flight + copied.in_flight, own.begun + copied.begun
         values |= dict(self._rate(name, at_s, begun))
-        if look.waiting is not None or one.rule.least_ever:
-            values[IN_FLIGHT] = float(in_flight + (look.waiting or {}).get(name, 0))
         ready = max(own.healthy, copied.healthy)
+        if look.waiting is not None or one.rule.least_ever:
+            waiting = (look.waiting or {}).get(name, 0)
+            values[IN_FLIGHT] = float(in_flight + waiting)
+            if QUEUED in metrics_of(one.rule):
+                values[QUEUED] = float(waiting + _queued(own, copied, ready * one.max_concurrent))
         return Sample(at_s=at_s, ready=ready, values=values, timed=look.timed.get(name))
 
     def _rate(self, name: str, at_s: float, begun: int) -> Iterator[tuple[str, float]]:
@@ -242,6 +245,16 @@ class Samples:
         self._begun[name] = at_s, begun
         if at_s > before_s and begun >= before:  # a router that was started again counts from 0
             yield PER_MINUTE, 60 * (begun - before) / (at_s - before_s)
+
+
+def _queued(own: Traffic, copied: Traffic, at_once: int) -> int:
+    """Return the requests that wait for a connection, or in the queues of the instances.
+
+    What those have in their queues only they know. The router sends each request to the one with
+    the fewest, so it is what they have beyond those that all of them work on at a time.
+    """
+    beyond = own.in_flight + copied.in_flight - at_once
+    return own.pending + copied.pending + max(beyond, 0)
 
 
 def _shares(one: Ruled) -> set[str]:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from inference_provider.errors import TargetError
 from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.spec import AutoscaleRuleSpec
+from inference_provider.spec.deployment import RequestSettings
 from inference_provider.spec.resources import ResourceAmounts
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Compute
@@ -27,6 +28,8 @@ class Ruled:
     """Their names; where a target replaces instances by itself, what stands for them."""
     requests: ResourceAmounts
     """What each asks for."""
+    max_concurrent: int = 1
+    """Requests that each works on at a time; more wait in its queue."""
     left: tuple[str, ...] = ()
     """Names of those that run and get no requests: that come, that go, or that somebody left."""
 
@@ -59,7 +62,8 @@ def _ruled(there: Collection[Instance], record: Record, rule: AutoscaleRuleSpec)
     names = tuple(one.name for one in serving)
     left = tuple(one.name for one in there if one not in serving)
     count = sum(one.stands_for for one in serving)
-    return Ruled(record.id, rule, count, names, requests_of(record), left)
+    asked, at_once = requests_of(record), _max_concurrent(record)
+    return Ruled(record.id, rule, count, names, asked, at_once, left)
 
 
 def requests_of(record: Record) -> ResourceAmounts:
@@ -68,6 +72,13 @@ def requests_of(record: Record) -> ResourceAmounts:
         asked = record.properties.get("resources", {}).get("requests", {})
         return ResourceAmounts.model_validate(asked)
     return ResourceAmounts()
+
+
+def _max_concurrent(record: Record) -> int:
+    with suppress(ValidationError):  # of a newer release
+        asked = record.properties.get("request_settings", {})
+        return RequestSettings.model_validate(asked).max_concurrent_requests_per_instance
+    return RequestSettings().max_concurrent_requests_per_instance
 
 
 def serving_of(compute: Compute, record: Record) -> tuple[Instance, ...]:

@@ -59,6 +59,17 @@ STEP = {"metric": "RequestLatency", "operator": "less_than", "threshold": 9, "ch
             ],
             id="steps",
         ),
+        pytest.param(
+            rule(metrics=[STEP, {**STEP, "metric": "RequestsQueued"}]),
+            ALL,
+            [
+                "metrics: a cluster keeps a target, and knows no steps; write targets: [{metric:"
+                " CpuUtilizationPercentage, target: 70}] instead",
+                "metrics.1.metric: a cluster measures no RequestsQueued; write RequestsInFlight in"
+                " targets, with as many an instance as may be there at a time, those that wait too",
+            ],
+            id="a queue",
+        ),
         pytest.param(rule(schedules=[DAY]), KEDA, [], id="schedules"),
         pytest.param(rule(schedules=[DAY], targets=[]), KEDA, [], id="schedules alone"),
         pytest.param(

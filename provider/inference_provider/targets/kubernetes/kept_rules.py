@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterator
 from itertools import chain
 from typing import Protocol
 
+from inference_provider.autoscale_samples import QUEUED
 from inference_provider.errors import Fault
 from inference_provider.spec import AutoscaleRuleSpec, DeploymentSpec, WorkspaceSpec
 from inference_provider.spec.autoscale_rule import ScheduleRule, TargetRule
@@ -58,9 +59,7 @@ def rule_faults(
     """
     if not rule.enabled:
         return
-    if rule.metrics:
-        remedy = "write targets: [{metric: CpuUtilizationPercentage, target: 70}] instead"
-        yield Fault("metrics", "a cluster keeps a target, and knows no steps", remedy)
+    yield from _step_faults(rule)
     yield from _schedule_faults(rule, known)
     if rule.min_instances == 0:
         yield from _unwoken(rule, known)
@@ -75,6 +74,17 @@ def rule_faults(
         if deployment and says_none and amount not in _defaults(workspace, known, place):
             yield _share_of_nothing(f"targets.{i}", target, deployment)
     yield from _rival_faults(rule, known, place)
+
+
+def _step_faults(rule: AutoscaleRuleSpec) -> Iterator[Fault]:
+    if rule.metrics:
+        remedy = "write targets: [{metric: CpuUtilizationPercentage, target: 70}] instead"
+        yield Fault("metrics", "a cluster keeps a target, and knows no steps", remedy)
+    for i, step in enumerate(rule.metrics):
+        if step.metric == QUEUED:
+            reason = f"a cluster measures no {QUEUED}"
+            remedy = "write RequestsInFlight in targets, with as many an instance as may be there"
+            yield Fault(f"metrics.{i}.metric", reason, f"{remedy} at a time, those that wait too")
 
 
 def _unwoken(rule: AutoscaleRuleSpec, known: Known) -> Iterator[Fault]:
