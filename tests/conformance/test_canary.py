@@ -1,16 +1,13 @@
 """A split on its way: what requests go by, who may change it, and what is told of it."""
 
-import json
-
 import pytest
 
 from inference_provider.canary import Move
 from inference_provider.drift import drift
-from inference_provider.errors import RouterRejected, StillServing, TargetError
+from inference_provider.errors import RouterRejected, StillServing
 from inference_provider.observed import Actor, Kind
 from inference_provider.plan import kept_by_rollouts, plan
 from inference_provider.stack import Pipeline
-from inference_provider.workspace.shifts import is_any_moving
 from tests.conformance.labs import together
 from tests.conformance.labs.lab import ANN, BOB
 
@@ -383,43 +380,6 @@ def test_a_step_that_was_recorded_and_not_published_is_mended(moving, mended):
         move(moving, Move.STAY)
     assert split(moving) == {"blue": 50, "green": 50}
     assert told(moving, moving.rollout(green=100)) == []
-
-
-ABSURD = {"no JSON": "{", "past its steps": {"step": 3}, "too much": {"steps": [1000]}}
-
-
-def broken(lab, how: str) -> None:
-    """Keep something of a split on its way that nobody can go by."""
-    known = seen(lab).shift.model_dump(mode="json")
-    found = ABSURD[how]
-    if isinstance(found, dict):
-        steps = [{"share": share, "bake_minutes": 1} for share in found.get("steps", [10])]
-        found = json.dumps({**known, **found, "steps": steps})
-    with lab.ports.records.edit():
-        lab.ports.records.put("shifts", "iris", found)
-
-
-@pytest.mark.parametrize("how", ABSURD)
-def test_what_is_kept_of_it_and_cannot_be_read_is_told_and_publishes_nothing(moving, how):
-    broken(moving, how)
-    assert moving.target.shifts(moving.workspace) == ()
-    there = moving.target.observe([moving.workspace]).get(moving.id(Kind.TRAFFIC, "iris"))
-    assert there.presence.value == "unknown"
-    assert "file is corrupt" in there.reason
-    assert "split the traffic of its endpoint by hand, which drops it" in there.reason
-    assert split(moving) == {"blue": 90, "green": 10}
-    assert is_any_moving(moving.state)  # whoever watches is not ended
-    with pytest.raises(TargetError, match="by hand"):
-        moving.apply(moving.endpoint("rose"))
-
-
-@pytest.mark.parametrize("how", ABSURD)
-def test_a_split_by_hand_drops_what_cannot_be_read(moving, how):
-    broken(moving, how)
-    Pipeline(moving.target, BOB).split(moving.id(Kind.ENDPOINT, "iris"), {"blue": 100})
-    assert split(moving) == {"blue": 100}
-    moving.apply(moving.endpoint("rose"), moving.rollout(green=100))
-    assert split(moving) == {"blue": 90, "green": 10}
 
 
 def test_a_split_whose_record_was_set_aside_stays_on_its_way(moving):

@@ -18,6 +18,7 @@ from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.snapshot import Reading
 from inference_provider.targets.kubernetes.watched import Watched
 from inference_provider.workspace.state import State
+from inference_provider.workspace.statuses import RouterStatus
 
 REVISION = "/api/v1/namespaces/lab/secrets/inference.revision"
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/lab/endpointslices"
@@ -42,6 +43,9 @@ class Router:
 
     def runs(self) -> bool:
         return True
+
+    def status(self) -> RouterStatus:
+        return RouterStatus()
 
     def wait_ready(self) -> None:
         pass

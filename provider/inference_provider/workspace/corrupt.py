@@ -4,8 +4,9 @@ from inference_provider.errors import TargetError
 
 SHIFTS, SUBJECTS = "shifts", "subjects"
 _REMEDIES = {
-    SHIFTS: "restore it, or split the traffic of its endpoint by hand, which drops it; only moved"
-    " away, it lets what is recorded have all requests at once, be it the version that failed",
+    SHIFTS: "restore it, or split the traffic of its endpoint by hand, which drops it; until then"
+    " its requests go by the split that is in force. Only moved away, it lets what is recorded have"
+    " all requests at once, be it the version that failed",
     SUBJECTS: "restore it; once it is moved away, no token counts that was made for this identity",
 }
 """By section, where making the document again would do harm."""

@@ -7,21 +7,33 @@ from inference_provider.router.build import Builder, Environment
 from inference_provider.router.table import Backend, EndpointEntry
 from inference_provider.workspace.shifts import in_force
 from inference_provider.workspace.state import State
-from inference_provider.workspace.statuses import Instance
+from inference_provider.workspace.statuses import Instance, RouterStatus
 
 Build = Callable[[], tuple[EndpointEntry, ...]]
 Instances = Callable[[], Mapping[str, tuple[Instance, ...]]]
 """Returns every instance and its current addresses, by deployment."""
 
 
-def endpoint_entries(state: State, instances: Instances, environment: Environment) -> Build:
-    """Return a function that builds a workspace's entries from the state when it is called."""
+def endpoint_entries(
+    state: State,
+    instances: Instances,
+    environment: Environment,
+    serves: Callable[[], RouterStatus],
+) -> Build:
+    """Return a function that builds a workspace's entries from the state when it is called.
+
+    Args:
+        state: What is recorded.
+        instances: Those that there are.
+        environment: Returns a kept one.
+        serves: Returns what the router serves now; called where nobody knows what it should.
+    """
     builder = Builder()
 
     def build() -> tuple[EndpointEntry, ...]:
         there = instances()
         return builder.endpoints(
-            in_force(state, state.records()),
+            in_force(state, state.records(), serves),
             state.keys,
             lambda name: keys.jwks if (keys := state.signing(name)) else None,
             lambda record: _backends(record, there.get(record.id.name, ())),

@@ -65,7 +65,9 @@ class Workspace:
 def open_workspace(ports: Ports, clock: Clock, open_store: OpenStore) -> Workspace:
     """Open a workspace, which need not exist yet."""
     state = State(ports.records, open_store)
-    build = endpoint_entries(state, ports.compute.instances, ports.content.environment)
+    build = endpoint_entries(
+        state, ports.compute.instances, ports.content.environment, ports.router.status
+    )
     convergence = Convergence(ports.records, ports.router, build)
     if ports.sign_in:
         ports.sign_in(partial(login_for, state))

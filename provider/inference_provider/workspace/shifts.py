@@ -3,9 +3,10 @@
 `kept_shift.py` says where one is, `canary.py` when it moves, `shifting.py` moves it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import cache
 
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import TargetError
@@ -15,6 +16,7 @@ from inference_provider.workspace.corrupt import SHIFTS
 from inference_provider.workspace.kept_shift import Phase, Shift, is_whole, served, steps_of
 from inference_provider.workspace.ports import Records
 from inference_provider.workspace.state import State
+from inference_provider.workspace.statuses import RouterStatus
 
 
 def shift_of(state: State, traffic: Record) -> Shift | None:
@@ -31,15 +33,50 @@ def _kept(state: State, endpoint: str) -> Shift | None:
     return state.document(SHIFTS, endpoint, Shift.model_validate_json)
 
 
-def in_force(state: State, records: Iterable[Record]) -> list[Record]:
-    """Return records that say of splits what requests go by. Raises what `shift_of` does."""
-    shifts = state.section(SHIFTS, Shift.model_validate_json)
-    return [_in_force(record, shifts) for record in records] if shifts else [*records]
+def in_force(
+    state: State, records: Iterable[Record], serves: Callable[[], RouterStatus]
+) -> list[Record]:
+    """Return records that say of splits what requests go by.
+
+    Where what is kept of one cannot be read, its endpoint keeps what the router serves: others are
+    changed meanwhile. A router that does not run serves nothing, and then its requests go nowhere.
+
+    Raises:
+        TargetError: What is kept of one cannot be read, and the router does not say what it serves.
+    """
+    shifts, faults = state.readable_section(SHIFTS, Shift.model_validate_json)
+    if not shifts and not faults:
+        return [*records]
+    served = _Served(faults, serves)
+    return [_in_force(one, shifts, served) if _is_split(one) else one for one in records]
 
 
-def _in_force(record: Record, shifts: Mapping[str, Shift]) -> Record:
-    if record.id.kind != Kind.TRAFFIC:
-        return record
+def _is_split(record: Record) -> bool:
+    return record.id.kind == Kind.TRAFFIC
+
+
+class _Served:
+    """What a router serves of splits that nobody can read; it is asked once."""
+
+    def __init__(
+        self, faults: Mapping[str, TargetError], serves: Callable[[], RouterStatus]
+    ) -> None:
+        self.faults = faults
+        self._serves = cache(serves)
+
+    def of(self, traffic: Record) -> Record:
+        """Return the record of a split, with what requests go by now."""
+        said = self._serves()
+        if said.runs and (said.weights is None or said.mirrors is None):
+            raise self.faults[traffic.id.name]
+        name, weights, mirrors = traffic.id.name, said.weights or {}, said.mirrors or {}
+        shown = {"traffic": weights.get(name, {}), "mirror_traffic": mirrors.get(name, {})}
+        return traffic.model_copy(update={"properties": {**traffic.properties, **shown}})
+
+
+def _in_force(record: Record, shifts: Mapping[str, Shift], served: _Served) -> Record:
+    if record.id.name in served.faults:
+        return served.of(record)
     found = shifts.get(record.id.name)
     return found.on_the_way(record) if found and found.is_of(record) else record
 
@@ -125,11 +162,11 @@ def _way_of(record: Record) -> RolloutPlan | None:
 
 
 def share_on_the_way(state: State, traffic: Record, deployment: str) -> int:
-    """Return what a deployment carries, or would get back, while a split is on its way."""
-    try:
-        found = shift_of(state, traffic)
-    except TargetError:
-        return 0  # it is told as such elsewhere, and what is recorded counts
+    """Return what a deployment carries, or would get back, while a split is on its way.
+
+    Raises what `shift_of` does.
+    """
+    found = shift_of(state, traffic)
     if found is None:
         return 0
     return max(found.in_force.get(deployment, 0), found.origin.get(deployment, 0))

@@ -5,7 +5,7 @@ never quotes it: it may hold a key.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ from inference_provider.spec.secret_store import store_kind
 from inference_provider.spec.workspace import recorded_space
 from inference_provider.workspace import subjects
 from inference_provider.workspace.corrupt import SHIFTS, corrupt
+from inference_provider.workspace.documents import Documents
 from inference_provider.workspace.kept_digests import BLUEPRINTS, PLACEHOLDERS, WEBHOOKS
 from inference_provider.workspace.kept_keys import Keys, keys_document, keys_in
 from inference_provider.workspace.kept_tls import KeptTls
@@ -49,12 +50,11 @@ PUBLICATION = "publication"
 _SECRETS = TypeAdapter(Secrets)
 
 
-class State:
+class State(Documents):
     """What one workspace remembers. Writes belong inside `Records.edit()`."""
 
     def __init__(self, records: Records, open_store: OpenStore = no_store) -> None:
-        self._records = records
-        self._parsed: dict[tuple[str, str], tuple[bytes, Any]] = {}
+        super().__init__(records)
         self.secrets = SecretStore(records, lambda: self.of_workspace("secret_store"), open_store)
         """What connections hold."""
 
@@ -348,40 +348,6 @@ class State:
                 yield str(Reference.parse(model))
             if code:
                 yield code["content_hash"]
-
-    # -- documents -----------------------------------------------------------------------------
-
-    def section(self, section: str, parse: Callable[[bytes], T]) -> dict[str, T]:
-        """Return every document of a section, as `document` does."""
-        documents = self._records.section(section)
-        return {name: self._value(section, name, documents[name], parse) for name in documents}
-
-    def document(self, section: str, name: str, parse: Callable[[bytes], T]) -> T | None:
-        """Return one document, parsed once while it does not change; None when there is none.
-
-        Raises:
-            TargetError: It cannot be read.
-        """
-        document = self._records.read(section, name)
-        return None if document is None else self._value(section, name, document, parse)
-
-    def readable(self, section: str, name: str, parse: Callable[[bytes], T]) -> T | None:
-        """As `document`; None, too, for one that cannot be read."""
-        document = self._records.read(section, name)
-        with suppress(TargetError):
-            return None if document is None else self._value(section, name, document, parse)
-        return None
-
-    def _value(self, section: str, name: str, document: bytes, parse: Callable[[bytes], T]) -> T:
-        known = self._parsed.get((section, name))
-        if known is not None and known[0] is document:
-            return known[1]  # type: ignore[no-any-return]  # a section has one type
-        try:
-            value = parse(document)
-        except ValueError:
-            raise corrupt(self._records.place(section, name), section) from None
-        self._parsed[section, name] = document, value
-        return value
 
 
 def deployment_lock(name: str) -> str:

@@ -103,7 +103,9 @@ class Publication:
         self._records = MemoryRecords(workspace)
         self._state = State(self._records)
         environments = KeptEnvironments(self._records, self._state)
-        self._entries = endpoint_entries(self._state, self._instances, environments.spec)
+        self._entries = endpoint_entries(
+            self._state, self._instances, environments.spec, self._serving.status
+        )
         self._room = room
         self._there: tuple[int, Mapping[str, tuple[Instance, ...]]] = -1, {}
         self._reach = Reached()
