@@ -3,6 +3,7 @@
 with_cluster.sh COMMAND…         with the one that is up, or one of its own
 with_cluster.sh --up             start one that stays, and print the path of its KUBECONFIG
 with_cluster.sh --down           end it
+with_cluster.sh --build          only build its programs
 with_cluster.sh --load NAME TAR  load an image: a root file system, or what `docker save` wrote
 """
 
@@ -15,7 +16,7 @@ from pathlib import Path
 sys.path.remove(str(Path(__file__).parent))  # its modules have common names
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.cluster import images, lifetime, places
+from tests.cluster import images, lifetime, places, supplies
 from tests.cluster.places import Places, say
 from tests.cluster.supplies import Missing
 
@@ -41,6 +42,9 @@ def _manage(at: Places, arguments: list[str]) -> int:
         case ["--down"]:
             with lifetime.alone(at):
                 lifetime.end(at)
+        case ["--build"]:
+            with lifetime.alone(at):
+                supplies.build_programs(at)
         case ["--load", name, file]:
             images.load(at, name, Path(file))
         case _:

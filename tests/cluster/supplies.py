@@ -101,16 +101,21 @@ def check_machine() -> None:
 
 def supply(at: Places) -> None:
     """Make sure that all programs are there."""
-    at.programs.mkdir(parents=True, exist_ok=True)
     _unpack(at)
-    for build in _builds(at):
-        _build(at, build)
+    build_programs(at)
     for name in SOURCES:
         if os.environ.get(asks_for(name)):
             try:
                 supply_source(at, name)
             except Missing as reason:
                 say(f"without {name}: {reason}")
+
+
+def build_programs(at: Places) -> None:
+    """Build what is built of Go's modules, unless it is there."""
+    at.programs.mkdir(parents=True, exist_ok=True)
+    for build in _builds(at):
+        _build(at, build)
 
 
 def asks_for(name: str) -> str:
