@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE, Popen, TimeoutExpired
 
-from inference_provider.targets.local.event_log import EventLog
+from inference_provider.targets.event_log import EventLog
 
 
 def test_events_are_kept_in_order_and_the_oldest_go(tmp_path: Path):
@@ -46,7 +46,7 @@ def test_events_of_several_threads_are_all_kept(tmp_path: Path):
 WRITES = """
 import sys
 from pathlib import Path
-from inference_provider.targets.local.event_log import EventLog
+from inference_provider.targets.event_log import EventLog
 log = EventLog(Path(sys.argv[1]))
 print(flush=True)
 log.write("iris.blue.ab.0", "Started", "theirs")

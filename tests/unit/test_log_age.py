@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inference_provider.targets.local.event_log import EventLog, log_of
+from inference_provider.targets.event_log import EventLog, log_of
 from inference_provider.targets.local.log_age import LogAge, retention_days
 
 DAY_S = 86_400

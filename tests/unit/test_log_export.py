@@ -10,7 +10,7 @@ from tests.ports import own_port
 
 from inference_provider.service.log_export import LogExport
 from inference_provider.spec.logs import LogSettings
-from inference_provider.targets.local.event_log import EventLog, log_of
+from inference_provider.targets.event_log import EventLog, log_of
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.log_sources import log_sources
 from inference_provider.targets.log_tail import Source

@@ -18,13 +18,13 @@ from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.heartbeat import Beat, Heart, beat_file, last_beat
 from inference_provider.targets.local.records import FileRecords
 from inference_provider.targets.local.service_process import SERVICE
-from inference_provider.targets.local.service_status import alert_notes, said_of_service
+from inference_provider.targets.local.service_status import alert_states, said_of_service
 from inference_provider.targets.local.service_ward import ServiceWard
 from inference_provider.targets.local.supervisor import ProcessState
 from inference_provider.targets.local.web_process import said_of_web
 from inference_provider.targets.private_file import write_private
 from inference_provider.targets.service_needs import needs_of
-from inference_provider.workspace.alert_states import AlertState, written
+from inference_provider.workspace.alert_states import AlertState, notes_of, written
 from inference_provider.workspace.state import State
 
 
@@ -203,6 +203,7 @@ def test_alerts_that_have_fired_are_told_by_endpoint(tmp_path):
     standing = Standing(condition="Fired", since=datetime(2026, 11, 27, tzinfo=UTC), why="so")
     states = {"iris": {"errors": AlertState(standing=standing)}, "rose": {"errors": AlertState()}}
     write_private(folders.alerts, written(states))
-    assert alert_notes(folders) == {"iris": ("alert 'errors' fired at 2026-11-27T00:00:00Z: so",)}
+    said = ("alert 'errors' fired at 2026-11-27T00:00:00Z: so",)
+    assert notes_of(alert_states(folders), datetime.now(UTC)) == {"iris": said}
     folders.alerts.write_text("{")
-    assert alert_notes(folders) == {}
+    assert alert_states(folders) == {}

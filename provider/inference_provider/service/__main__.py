@@ -140,7 +140,7 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
 def _alerts_on_this_machine(target: "LocalTarget", workspace: str) -> "Alerting":
     # a Docker host watches no alerts, and its image need not have what that takes
     from inference_provider.service.alerting import Alerting, Place  # noqa: PLC0415
-    from inference_provider.targets.local.event_log import EventLog, log_of  # noqa: PLC0415
+    from inference_provider.targets.event_log import EventLog, log_of  # noqa: PLC0415
 
     folders = target.local.router(workspace).folders
     events = EventLog(log_of(folders.folder))

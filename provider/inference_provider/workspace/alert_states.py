@@ -109,3 +109,12 @@ def read(document: bytes) -> dict[str, dict[str, AlertState]]:
 def fired_in(states: States) -> int:
     """Return how many alerts have fired and are not resolved."""
     return sum(one.standing.condition == FIRED for some in states.values() for one in some.values())
+
+
+def notes_of(states: States, now: datetime) -> dict[str, tuple[str, ...]]:
+    """Return what a person should know of the alerts of endpoints that have something to say."""
+    return {
+        endpoint: notes
+        for endpoint, some in states.items()
+        if (notes := tuple(note for name, one in some.items() for note in one.notes(name, now)))
+    }

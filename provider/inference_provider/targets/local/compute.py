@@ -19,6 +19,7 @@ from inference_provider.serving.server import server_of
 from inference_provider.spec.quota import gpus_of
 from inference_provider.targets import starting
 from inference_provider.targets.envoy.table_file import TableFile
+from inference_provider.targets.event_log import EventLog, log_of
 from inference_provider.targets.local import closed
 from inference_provider.targets.local.addresses import instance_ports, listens
 from inference_provider.targets.local.assets import Assets
@@ -27,7 +28,6 @@ from inference_provider.targets.local.closed import Closed
 from inference_provider.targets.local.content import clear
 from inference_provider.targets.local.credentials import first_values
 from inference_provider.targets.local.ends import read_endings
-from inference_provider.targets.local.event_log import EventLog, log_of
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.instances import Instance, Instances, held
 from inference_provider.targets.local.logs import last_lines, read_logs

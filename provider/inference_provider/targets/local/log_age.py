@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
 
-from inference_provider.targets.local.event_log import EventLog, log_of
+from inference_provider.targets.event_log import EventLog, log_of
 from inference_provider.targets.local.log_times import begun_s, drop_times, logs_of_instances, parts
 
 EVERY_S = 300.0

@@ -8,7 +8,7 @@ from typing import Any
 
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.targets.envoy.log_bound import ACCESS_LOG_BACKUPS
-from inference_provider.targets.local.event_log import log_of
+from inference_provider.targets.event_log import log_of
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.log_times import Written, logs_of_instances, parts
 from inference_provider.targets.log_tail import Line, Source

@@ -15,7 +15,7 @@ from inference_provider.targets.rule_faults import read
 from inference_provider.targets.sent_logs import SentLogs, described
 from inference_provider.targets.sent_logs import read as read_sent
 from inference_provider.targets.service_needs import needs_of
-from inference_provider.workspace.alert_states import States
+from inference_provider.workspace.alert_states import States, notes_of
 from inference_provider.workspace.alert_states import read as read_alerts
 from inference_provider.workspace.state import State
 
@@ -38,7 +38,8 @@ def said_of_service(supervisor: Supervisor, folders: Folders, state: State) -> d
     sent += [_said_of_logs(folders, needs.logs)] if needs.logs else []
     said = needs.running(sent)
     known = {"beside": said, "unkept": _unkept(folders) if needs.rules else {}}
-    return {**known, "alerts": alert_notes(folders) if needs.alerts else {}}
+    alerts = notes_of(alert_states(folders), datetime.now(UTC)) if needs.alerts else {}
+    return {**known, "alerts": alerts}
 
 
 def _hangs(process: ProcessState, folders: Folders) -> str:
@@ -71,16 +72,6 @@ def alert_states(folders: Folders) -> States:
     with suppress(OSError):
         return read_alerts(folders.alerts.read_bytes())
     return {}
-
-
-def alert_notes(folders: Folders) -> dict[str, tuple[str, ...]]:
-    """Return what a person should know of the alerts of endpoints."""
-    now = datetime.now(UTC)
-    return {
-        endpoint: notes
-        for endpoint, some in alert_states(folders).items()
-        if (notes := tuple(note for name, one in some.items() for note in one.notes(name, now)))
-    }
 
 
 def _unkept(folders: Folders) -> dict[str, str]:

@@ -163,7 +163,7 @@ def main() -> None:
     # `-I -S` finds no package; last, so that none of site-packages hides one of the library
     sys.path.append(str(Path(__file__).parents[3]))
     from inference_provider.targets.envoy.log_bound import bound_log  # noqa: PLC0415
-    from inference_provider.targets.local.event_log import EventLog, log_of  # noqa: PLC0415
+    from inference_provider.targets.event_log import EventLog, log_of  # noqa: PLC0415
     from inference_provider.targets.local.log_age import LogAge  # noqa: PLC0415
     from inference_provider.targets.local.log_times import LogTimes  # noqa: PLC0415
     from inference_provider.targets.local.prober import Prober  # noqa: PLC0415

@@ -1,12 +1,13 @@
-"""What happened to the instances of a workspace, as lines of JSON in a file of bounded size.
+"""What happened in a workspace, as lines of JSON in a file of bounded size.
 
-Written by `watch.py`, which imports only the standard library; read by `compute.py`.
+Written by its service, and on `local` by `watch.py`, for which this imports only the standard
+library and modules of ours that do the same.
 """
 
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,13 @@ EVENTS_BYTES = 1_000_000
 def log_of(workspace_folder: Path) -> Path:
     """Return where the events of a workspace are."""
     return workspace_folder / "logs" / "events.jsonl"
+
+
+def events_in(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """Yield the events of lines; what a full disk or a power cut cut off is left out."""
+    for line in lines:
+        with suppress(ValueError):
+            yield json.loads(line)
 
 
 class EventLog:
@@ -69,12 +77,10 @@ class EventLog:
             yield
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """Yield all events, oldest first; what a full disk or a power cut cut off is left out."""
+        """Yield all events, oldest first; those that are whole."""
         for path in (self._before, self._file):
             with suppress(FileNotFoundError), path.open("rb") as file:
-                for line in file:
-                    with suppress(ValueError):
-                        yield json.loads(line)
+                yield from events_in(file)
 
 
 def deployment_of(instance: str) -> str:
