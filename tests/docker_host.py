@@ -5,6 +5,7 @@ import os
 
 BASE_IMAGE = os.environ.get("INFERENCE_TEST_BASE_IMAGE", "debian-python:12")
 """Image with Python and CA certificates; tests pull none."""
+SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
 FAKE_GPUS = bool(os.environ.get("INFERENCE_TEST_FAKE_GPUS"))
 """Whether the Engine starts containers that ask for GPUs, and gives them none."""
 

@@ -22,9 +22,11 @@ def _watches(lab):
 
 
 @pytest.fixture
-def alerting(served):
-    served.apply(of(served))
-    return served
+def alerting(lab):
+    lab.allow_alerts()
+    lab.up()
+    lab.apply(of(lab))
+    return lab
 
 
 def of(lab, url=URL, **rule):

@@ -1,7 +1,6 @@
 """A stack file of a workspace on a Docker host, `inferctl` on it, and load on its endpoint."""
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -13,8 +12,6 @@ import httpx
 
 from tests.conformance.labs import SERVER
 from tests.docker_host import BASE_IMAGE
-
-SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
 
 
 class Stack:

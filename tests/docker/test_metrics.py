@@ -10,8 +10,8 @@ import pytest
 
 from inference_provider.targets.docker import names
 from tests.conformance.labs import wait_until
-from tests.docker.stack import SOCKET, Stack
-from tests.docker_host import run_in
+from tests.docker.stack import Stack
+from tests.docker_host import SOCKET, run_in
 from tests.ports import own_port
 
 pytestmark = pytest.mark.docker

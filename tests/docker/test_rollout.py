@@ -7,8 +7,8 @@ import pytest
 
 from inference_provider.targets.docker import names
 from tests.conformance.labs import SERVER, wait_until
-from tests.docker.stack import SOCKET, Stack
-from tests.docker_host import run_in
+from tests.docker.stack import Stack
+from tests.docker_host import SOCKET, run_in
 
 pytestmark = pytest.mark.docker
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 from inference_provider.actor import current_actor
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.secret_stores.opened import open_store
+from inference_provider.service.alerting import Alerting, Place
 from inference_provider.service.autoscaler import AT_ONCE, Autoscaler, Samples
 from inference_provider.service.canaries import Canaries, watch
 from inference_provider.service.decisions import FILE_BYTES, Decisions
@@ -26,11 +27,12 @@ from inference_provider.service.log_export import LogExport
 from inference_provider.service.looking import look
 from inference_provider.service.metering import Metering
 from inference_provider.service.waking import Waking
+from inference_provider.targets.event_log import EventLog, log_of
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.system_clock import SystemClock
 
 if TYPE_CHECKING:
-    from inference_provider.service.alerting import Alerting
+    from inference_provider.targets.docker.target import DockerTarget
     from inference_provider.targets.local.target import LocalTarget
 
 PERIOD_S = 1.0
@@ -125,7 +127,7 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
     canaries = Canaries(target, workspace, counts, actor=mover)
     held = router.beside.held
     waking = Waking(held.room.ask, lambda: target.publish(workspace), held.is_any)
-    alerting = _alerts_on_this_machine(target, workspace)
+    alerting = _alerts(target, workspace, folders.alerts, folders.folder)
 
     def begin() -> None:
         metering.run()
@@ -137,13 +139,11 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
     return _Place(target, workspace, samples, actor, *files, waking, look_on=look_on, begin=begin)
 
 
-def _alerts_on_this_machine(target: "LocalTarget", workspace: str) -> "Alerting":
-    # a Docker host watches no alerts, and its image need not have what that takes
-    from inference_provider.service.alerting import Alerting, Place  # noqa: PLC0415
-    from inference_provider.targets.event_log import EventLog, log_of  # noqa: PLC0415
-
-    folders = target.local.router(workspace).folders
-    events = EventLog(log_of(folders.folder))
+def _alerts(
+    target: "LocalTarget | DockerTarget", workspace: str, states: Path, folder: Path
+) -> Alerting:
+    """Return what watches alerts; its events go where `log_of` has them of a folder."""
+    events = EventLog(log_of(folder))
 
     def tell(endpoint: str, name: str, message: str) -> None:
         with suppress(OSError):  # a full disk
@@ -161,7 +161,7 @@ def _alerts_on_this_machine(target: "LocalTarget", workspace: str) -> "Alerting"
             incarnations=partial(target.alert_incarnations, workspace),
             webhooks=lambda endpoint: target.alert_webhooks(of(endpoint)),
             digest=lambda endpoint, name: target.alert_webhook_digest(of(endpoint), name),
-            file=folders.alerts,
+            file=states,
             tell=tell,
             clock=SystemClock(),
         )
@@ -180,6 +180,7 @@ def where(arguments: list[str]) -> tuple[str, list[str]]:
 def _on_its_engine(workspace: str) -> _Place:
     """Open the Docker host that DOCKER_HOST names."""
     from inference_provider.targets.docker.autoscaler import (  # noqa: PLC0415 - as above
+        ALERTS,
         DECISIONS,
         FAULTS,
         FOLDER,
@@ -195,11 +196,13 @@ def _on_its_engine(workspace: str) -> _Place:
     waking = Waking(target.docker.router(workspace).waits)
     meter, settings = target.meter(workspace), target.docker.metrics(workspace)
     metering = Metering(meter, settings, workspace, Path(FOLDER) / METRICS)
+    alerting = _alerts(target, workspace, Path(FOLDER) / ALERTS, Path(FOLDER))
 
     def begin() -> None:
         metering.run()
         watch(canaries)
         waking.run()
+        alerting.run()
 
     samples = target.docker.samples(workspace)
     known = (target, workspace, samples, actor, *files, waking)

@@ -32,10 +32,17 @@ class Needs:
     """The URL that logs go to; empty where they go nowhere."""
     alerts: bool
     """Whether endpoints have alerts to watch."""
+    webhooks: bool
+    """Whether some of them tell a webhook."""
 
     def __bool__(self) -> bool:
         goes = self.metrics is not None or self.logs != ""
         return self.rules or self.moving or self.alerts or goes
+
+    @property
+    def connects(self) -> bool:
+        """Whether it has to be in a network, to send something or to serve it."""
+        return self.metrics is not None or self.logs != "" or self.webhooks
 
     @property
     def name(self) -> str:
@@ -61,12 +68,14 @@ class Needs:
 
 def needs_of(state: State) -> Needs:
     """Return what the service of a workspace is needed for."""
+    alerts = [one for some in rules_in(state).values() for one in some.values()]
     return Needs(
         rules=bool(state.rules()),
         moving=is_any_moving(state),
         metrics=metrics_of(state),
         logs=sent_to(state),
-        alerts=bool(rules_in(state)),
+        alerts=bool(alerts),
+        webhooks=any(one.webhook for one in alerts),
     )
 
 

@@ -117,8 +117,12 @@ class Creation:
         desired: DesiredResource,
         publish: Publish | None = None,
         also: Callable[[], None] = _nothing,
+        then: Callable[[], None] = _nothing,
     ) -> None:
-        """Record a change, and publish it if the router is built from it; undone when refused."""
+        """Record a change, and publish it if the router is built from it; undone when refused.
+
+        Both are part of the edit: `also` before the record is there, `then` when it is.
+        """
         if publish is None:
             routed = (desired.id.kind, desired.variant) in READ
             publish = Publish.ALWAYS if routed else Publish.NEVER
@@ -133,6 +137,7 @@ class Creation:
             self._replaced = before
             also()
             self._state.put_record(record, desired.placeholders)
+            then()
 
         self._workspace.convergence.change(edit, publish)
 
@@ -266,7 +271,16 @@ class Creation:
             settle(self._state, desired, self._replaced)
             put_webhooks(self._ports.records, desired.id.name, desired.spec.alert_webhooks)
 
-        self._save(desired, also=secrets)
+        def watch() -> None:
+            before = self._replaced.properties.get("alerts") if self._replaced else None
+            asked = desired.properties.get("alerts")
+            if asked and asked != before and self._ports.keep_rules is not None:
+                self._ports.keep_rules()  # what else changes of an endpoint needs nobody to watch
+
+        if space := self._space():
+            faults = self._platform.capabilities.endpoint_faults(desired.spec, space)
+            self._refuse(desired.id, faults)
+        self._save(desired, also=secrets, then=watch)
         self._progress(desired.id, "served")
 
     def _make_deployment(self, desired: DesiredResource) -> None:

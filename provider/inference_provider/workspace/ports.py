@@ -349,8 +349,8 @@ class Ports:
     bucket_user: BucketUser | None = None
     """Takes the credentials of the bucket of content; None on a target without buckets."""
     keep_rules: Callable[[], None] | None = None
-    """Starts what keeps autoscale rules and moves splits, or raises TargetError; None where nothing
-    has to start."""
+    """Starts what keeps autoscale rules, moves splits and watches alerts, or raises TargetError;
+    None where nothing has to start."""
 
 
 class Platform(Protocol):

@@ -81,6 +81,9 @@ class Lab(ABC):
     def allow_rules(self) -> None:  # noqa: B027 - as above
         """Have the workspace allow what keeps rules; skip where each test of that is too slow."""
 
+    def allow_alerts(self) -> None:  # noqa: B027 - as above
+        """Have the workspace allow what watches alerts, before it is made."""
+
     def another(self) -> Engine:
         """Return a second target on the same state, as a second process has it."""
         return Engine(WatchedPlatform(self.platform.platform))

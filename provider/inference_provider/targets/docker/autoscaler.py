@@ -1,11 +1,11 @@
 """The container with the service of a workspace on a Docker host.
 
-It keeps autoscale rules, moves splits that are on their way, and has metrics go where the workspace
-declares it. It has the Engine's socket, with which it is root of the host, so there is one only
-where the workspace names that socket. It runs the image of the router: in no network, or in the
-host's while metrics are declared, since the page and most collectors are on that one's loopback.
-When it ends, counts and splits stay as they are. What it is called is from when it did nothing but
-to keep rules.
+It keeps autoscale rules, moves splits that are on their way, watches alerts, and has metrics go
+where the workspace declares it. It has the Engine's socket, with which it is root of the host, so
+there is one only where the workspace names that socket. It runs the image of the router: in no
+network, or in the host's while it has to send or serve something, since the page and most
+collectors are on that one's loopback. When it ends, counts and splits stay as they are. What it is
+called is from when it did nothing but to keep rules.
 """
 
 import io
@@ -15,24 +15,34 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from inference_provider.errors import Interrupted, TargetError, TargetUnreachable
 from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.targets.docker import names
+from inference_provider.targets.docker.archive import packed
 from inference_provider.targets.docker.autoscaler_run import is_the_autoscaler, listed
 from inference_provider.targets.docker.containers import endings_of, hardened, is_running
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.library import errors
 from inference_provider.targets.docker.records import HostRecords
+from inference_provider.targets.event_log import events_in, log_of
 from inference_provider.targets.rule_faults import read
-from inference_provider.targets.service_needs import metrics_of, needs_of
+from inference_provider.targets.service_needs import Needs, needs_of
+from inference_provider.workspace.alert_states import States, notes_of
+from inference_provider.workspace.alert_states import read as read_alerts
 from inference_provider.workspace.endings import keeps_dying, restarts
 from inference_provider.workspace.state import State
+from inference_provider.workspace.statuses import Event
 
 FOLDER, DECISIONS, FAULTS = "/service", "decisions.jsonl", "faults.json"
 METRICS = "metrics.json"
 """File with what keeps metrics from going somewhere: sentences."""
+ALERTS = "alerts.json"
+"""File with how alerts stand, and what their webhooks are still to be told."""
 FAULT = "fault"
 """Section of the records: why something does not run beside the workspace's router."""
 SOCKET = "/run/engine.sock"
@@ -116,19 +126,21 @@ class Autoscaler:
 
     def _settled(self, image: str) -> bool:
         """Whether it is there as it is wanted, or is not and is not wanted."""
-        there = self._listed()
-        if not there and not needs_of(self._state):
+        there, needs = self._listed(), needs_of(self._state)
+        if not there and not needs:
             return True  # most workspaces: nothing else is asked
         socket = self._wanted_socket()
         if not socket:
             return not there
-        return len(there) == 1 and _is_as_wanted(there[0], image, socket, self._network())
+        return len(there) == 1 and _is_as_wanted(there[0], image, socket, _network(needs))
 
     def _settle(self, image: str) -> None:
         """Look again, since another may have done it, and do what is to be done."""
         if self._settled(image):
             return
         socket = self._wanted_socket()
+        if not needs_of(self._state).alerts:
+            self._forget_alerts()
         self.remove()
         if socket:
             self._start(image, socket)
@@ -144,9 +156,6 @@ class Autoscaler:
         socket = self._socket()  # first: of a record that cannot be read, needs may not be known
         return socket if needs_of(self._state) else None
 
-    def _network(self) -> str:
-        return "host" if metrics_of(self._state) else "none"
-
     def _listed(self) -> list[dict[str, Any]]:
         return listed(self._host, self._workspace)
 
@@ -157,6 +166,16 @@ class Autoscaler:
         """End it, so that it changes nothing any more; what it has written down stays."""
         for one in self._ids():
             self._host.remove(one)
+
+    def _forget_alerts(self) -> None:
+        """Have nothing of alerts that are gone outlive it: others may have their names later."""
+        empty = packed({ALERTS: b"{}"})
+        for one in self._ids():
+            asked = "end", f"container {one}"
+            with suppress(TargetError), self._host.asked(*asked) as api:  # it may have ended
+                api.kill(one)  # first: it would write them down again
+            with suppress(TargetError):  # somebody removes it too
+                self._host.put_files(one, FOLDER, empty)
 
     def delete(self) -> None:
         """Remove it with what it has written down."""
@@ -169,9 +188,10 @@ class Autoscaler:
 
         labels = names.labels(self._workspace, names.AUTOSCALER)
         more = {names.NAME: self._name, names.MADE_OF: image, names.SOCKET: socket}
+        needs = needs_of(self._state)
         # by a bind that is written as text, the Engine would make a folder of a path that is wrong
         mounts = [Mount(SOCKET, socket, type="bind"), Mount(FOLDER, self._name, type="volume")]
-        about = f"the {needs_of(self._state).name} of workspace '{self._workspace}'"
+        about = f"the {needs.name} of workspace '{self._workspace}'"
         with self._host.asked("start", about) as api:
             api.create_volume(self._name, labels=labels)
             made = api.create_container(
@@ -186,7 +206,7 @@ class Autoscaler:
                     names.ROLE_VARIABLE: names.AUTOSCALER,
                 },
                 host_config=api.create_host_config(
-                    network_mode=self._network(), mounts=mounts, userns_mode="host", **hardened()
+                    network_mode=_network(needs), mounts=mounts, userns_mode="host", **hardened()
                 ),
             )
             api.start(made["Id"])
@@ -215,23 +235,38 @@ class Autoscaler:
             state = f"ends again and again: {needs.lost}; it says: {said}"
             return {"missing": f"the {needs.name} {state}"}
         metrics = self._said_of_metrics(needs.metrics, is_taken) if needs.metrics else ()
-        return {"beside": needs.running(metrics), "unkept": self._unkept() if needs.rules else {}}
+        alerts = notes_of(self.alerts(), datetime.now(UTC)) if needs.alerts else {}
+        unkept = self._unkept() if needs.rules else {}
+        return {"beside": needs.running(metrics), "unkept": unkept, "alerts": alerts}
 
     def _said_of_metrics(
         self, declared: MetricsSettings, is_taken: Callable[[int], bool]
     ) -> Iterator[str]:
         """Say where metrics are served, and what keeps them from going somewhere."""
         with suppress(ValueError):
-            if faults := json.loads(self._files(f"{FOLDER}/{METRICS}").get(METRICS, b"[]")):
+            if faults := json.loads(self._file(METRICS, b"[]")):
                 yield from map(str, faults)
                 return
         if declared.port:
             verb = "" if is_taken(declared.port) else "start "
             yield f"metrics {verb}on 127.0.0.1:{declared.port}"
 
+    def alerts(self) -> States:
+        """Return how alerts stand, as it has written it down; nothing while it is not there."""
+        return read_alerts(self._file(ALERTS, b"{}"))
+
+    def events(self) -> Iterator[Event]:
+        """Yield what happened to endpoints, as it has written it down, oldest first."""
+        now = log_of(Path(FOLDER))
+        files = self._files(str(now.parent))
+        lines = chain(*(files.get(name, b"").splitlines() for name in (f"{now.name}.1", now.name)))
+        for event in events_in(lines):
+            with suppress(ValueError):  # of a newer release
+                yield Event.model_validate(event)
+
     def _unkept(self) -> dict[str, str]:
         """Return why rules are not kept, by deployment."""
-        faults = read(self._files(f"{FOLDER}/{FAULTS}").get(FAULTS, b"{}"))
+        faults = read(self._file(FAULTS, b"{}"))
         return {name: str(one) for name, one in faults.items()}
 
     def decisions(self) -> Iterator[str]:
@@ -239,6 +274,9 @@ class Autoscaler:
         files = self._files(FOLDER)
         for name in (f"{DECISIONS}.1", DECISIONS):
             yield from files.get(name, b"").decode("ascii", errors="replace").splitlines()
+
+    def _file(self, name: str, otherwise: bytes) -> bytes:
+        return self._files(f"{FOLDER}/{name}").get(name, otherwise)
 
     def _files(self, path: str) -> dict[str, bytes]:
         """Return the files at a path of the container, by name; none where it is not there."""
@@ -251,6 +289,10 @@ class Autoscaler:
             there = [one for one in found.getmembers() if one.isfile()]
             opened = ((one.name.rpartition("/")[2], found.extractfile(one)) for one in there)
             return {name: file.read() for name, file in opened if file is not None}
+
+
+def _network(needs: Needs) -> str:
+    return "host" if needs.connects else "none"
 
 
 def _is_as_wanted(there: Mapping[str, Any], image: str, socket: str, network: str) -> bool:

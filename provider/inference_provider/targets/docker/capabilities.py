@@ -10,6 +10,7 @@ from inference_provider.serving.image import is_brought
 from inference_provider.spec import (
     AutoscaleRuleSpec,
     DeploymentSpec,
+    EndpointSpec,
     EnvironmentSpec,
     WorkspaceSpec,
 )
@@ -53,6 +54,12 @@ def _traffic_faults(spec: TrafficSpec, workspace: WorkspaceSpec | None) -> Itera
         yield _no_socket("rollout", "moves splits", "leave it out")
 
 
+def _endpoint_faults(spec: EndpointSpec, workspace: WorkspaceSpec | None) -> Iterator[Fault]:
+    """Yield why alerts cannot be watched; who applies them knows the workspace."""
+    if spec.alerts and workspace is not None and not workspace.engine_socket:
+        yield _no_socket("alerts", "watches alerts", "leave them out")
+
+
 def _workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
     yield from tls_faults(spec)
     if spec.metrics and not spec.engine_socket:
@@ -80,7 +87,9 @@ def docker_capabilities(
         kinds=WITH_RULES,
         rule_faults=_rule_faults,
         traffic_faults=_traffic_faults,
+        endpoint_faults=_endpoint_faults,
         rollouts=True,
+        alerts=True,
         engine_socket=True,
         images=True,
         base_images=True,

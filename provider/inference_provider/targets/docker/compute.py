@@ -6,7 +6,7 @@ needs to be remembered.
 
 import itertools
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from functools import partial
@@ -77,13 +77,17 @@ class DockerCompute:
         content: DockerContent,
         router: DockerRouter,
         gpus: HostGpus,
+        *,
+        told: Callable[[], Iterable[Event]] = lambda: (),
     ) -> None:
+        """Prepare one; `told` returns what happened besides, which no container says."""
         self._host = host
         self._records = records
         self._content = content
         self._router = router
         self._state = State(records)
         self._gpus = gpus
+        self._told = told
         self._networks = {
             closed: AskedOnce(
                 partial(network_of, host, records.workspace, self._alone, closed=closed)
@@ -329,7 +333,7 @@ class DockerCompute:
             yield from merged([partial(self._host.follow, *one) for one in found.items()])
 
     def events(self) -> list[Event]:
-        found: list[Event] = []
+        found = [*self._told()]
         for id_ in self._ids().values():
             if seen := self._host.container(id_):
                 found += happened(seen, self._host.last_lines(id_, _LINES, timed=True))

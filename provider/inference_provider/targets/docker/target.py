@@ -33,6 +33,7 @@ from inference_provider.targets.images import Images
 from inference_provider.targets.meter import WorkspaceMeter
 from inference_provider.targets.request_counts import RequestCounts
 from inference_provider.targets.samples import Samples
+from inference_provider.workspace.alert_states import States
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.image_store import ImageStore
 from inference_provider.workspace.measured import Meter, Running, running
@@ -102,7 +103,8 @@ class DockerPlatform:
             newest = partial(self._newest_runtime, content)
             autoscaler = Autoscaler(self.host, records, partial(_socket, content))
             router = RuledRouter(self.host, records, newest, autoscaler)
-            compute = DockerCompute(self.host, records, content, router, self.gpus)
+            told = autoscaler.events
+            compute = DockerCompute(self.host, records, content, router, self.gpus, told=told)
             four = (records, compute, router, content)
             ports = Ports(*four, sign_in=content.sign_in, keep_rules=router.keep_rules)
             self._opened.setdefault(workspace, _Opened(records, router, content, ports))
@@ -151,6 +153,10 @@ class DockerPlatform:
     def decisions(self, workspace: str) -> Iterator[str]:
         """Yield what a workspace's autoscaler has written down, oldest first."""
         return self._open(workspace).router.autoscaler.decisions()
+
+    def alert_states(self, workspace: str) -> States:
+        """Return how the alerts of a workspace stand, as its service has written it down."""
+        return self._open(workspace).router.autoscaler.alerts()
 
     @contextmanager
     def first_up(self, desired: DesiredResource, tell: Tell) -> Iterator[bool]:
@@ -236,6 +242,9 @@ class DockerTarget(Engine):
 
     def decisions(self, workspace: str) -> Iterator[str]:
         return self.docker.decisions(workspace)
+
+    def alert_states(self, workspace: str) -> States:
+        return self.docker.alert_states(workspace)
 
     def home(self) -> Home:
         host = self.docker.host

@@ -1,178 +1,13 @@
 """The container that keeps rules on a Docker host, while others settle it too."""
 
-import io
-import json
-import tarfile
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
-from typing import Any
 
 import pytest
-import requests
-from docker.errors import APIError
-from tests.memory import ANN, record
+from tests.docker_engine import GONE, SOCKET, missing
 
 from inference_provider.errors import TargetError
-from inference_provider.observed import Kind
-from inference_provider.spec import AutoscaleRuleSpec, WorkspaceSpec
-from inference_provider.spec.target import DockerPlace
-from inference_provider.targets.docker.autoscaler import Autoscaler
-from inference_provider.targets.docker.host import DockerHost
-from inference_provider.targets.docker.listens import Listens
-from inference_provider.targets.docker.ruled_router import RuledRouter
-from inference_provider.targets.memory_records import MemoryRecords
-from inference_provider.workspace.kept_shift import Shift
-from inference_provider.workspace.shifts import put_shift
-from inference_provider.workspace.state import State
-
-CPU = {"metric": "CpuUtilizationPercentage", "target": 70}
-RULE = AutoscaleRuleSpec.model_validate(
-    {"workspace": "lab", "endpoint": "iris", "deployment": "blue", "max_instances": 3}
-    | {"targets": [CPU]}
-)
-
-
-SOCKET, GONE = "/run/docker.sock", "/run/gone.sock"
-LISTENS = Listens(host="127.0.0.1", port=20000, metrics_port=20001, image="sha256:1")
-
-
-def refused(status: int) -> APIError:
-    answer = requests.Response()
-    answer.status_code = status
-    return APIError("refused", answer, f"status {status}")
-
-
-class Engine:
-    """Has one container of a name at most, and starts what is there."""
-
-    def __init__(self) -> None:
-        self.there: dict[str, dict[str, Any]] = {}
-        self.made = 0
-        self.is_name_taken = False
-        """Whether somebody has a container of its name."""
-        self.before_start: Callable[[], None] = lambda: None
-        self.files: dict[str, bytes] = {}
-        """What a container has written down."""
-
-    def containers(self, all, filters):
-        return [*self.there.values()]
-
-    def remove_container(self, id_, force, v):
-        if self.there.pop(id_, None) is None:
-            raise refused(404)
-
-    def create_volume(self, name, labels):
-        pass
-
-    def create_host_config(self, **given):
-        return given
-
-    def create_container(self, image, command, name, labels, **given):
-        if self.there or self.is_name_taken:
-            raise refused(409)
-        if given["host_config"]["mounts"][0]["Source"] == GONE:
-            raise refused(400)
-        self.made += 1
-        id_ = f"c{self.made}"
-        self.there[id_] = {
-            "Id": id_, "Image": image, "ImageID": image, "Labels": labels, "State": "created",
-            "HostConfig": {"NetworkMode": given["host_config"]["network_mode"]},
-        }  # fmt: skip
-        return {"Id": id_}
-
-    def inspect_container(self, id_):
-        if id_ not in self.there:
-            raise refused(404)
-        runs = self.there[id_]["State"] == "running"
-        return {"Id": id_, "State": {"Running": runs, "Paused": False}, "RestartCount": 0}
-
-    def get_archive(self, id_, path):
-        name = path.rpartition("/")[2]
-        if name not in self.files:
-            raise refused(404)
-        written = io.BytesIO()
-        with tarfile.open(fileobj=written, mode="w") as archive:
-            entry = tarfile.TarInfo(name)
-            entry.size = len(self.files[name])
-            archive.addfile(entry, io.BytesIO(self.files[name]))
-        return [written.getvalue()], {}
-
-    def start(self, id_):
-        self.before_start()
-        if id_ not in self.there:
-            raise refused(404)
-        self.there[id_]["State"] = "running"
-
-
-@pytest.fixture
-def engine() -> Engine:
-    return Engine()
-
-
-class Host(DockerHost):
-    """Has a router whose agent does what it is asked."""
-
-    def __init__(self, engine) -> None:
-        super().__init__(DockerPlace(kind="docker", host="unix:///none.sock"))
-        self._api = engine
-        self.asked_router: list[str] = []
-
-    def ask(self, command, line, limit_s, *, again=False):
-        self.asked_router.append(json.loads(line)["ask"])
-        return b'{"answer": true}\n'
-
-
-class Keeper(Autoscaler):
-    """Keeps the rule of a workspace, for a test to change its socket and what it is needed for."""
-
-    def __init__(self, host) -> None:
-        self.socket: str | TargetError | None = SOCKET
-        records: Any = MemoryRecords("lab")
-        with records.edit():
-            State(records).put_record(record(Kind.AUTOSCALE_RULE, RULE))
-        super().__init__(host, records, self._read)
-        self.records = records
-
-    def needs_no_rule(self) -> None:
-        with self.records.edit():
-            State(self.records).drop_record(record(Kind.AUTOSCALE_RULE, RULE).id)
-
-    def needs_metrics(self, **declared) -> None:
-        space = WorkspaceSpec(name="lab", target="docker", metrics=declared or None)
-        with self.records.edit():
-            State(self.records).put_record(record(Kind.WORKSPACE, space))
-
-    def needs_to_move(self) -> None:
-        now = datetime(2026, 11, 27, tzinfo=UTC)
-        times, steps = {"since": now, "began": now}, [{"share": 10, "bake_minutes": 10}]
-        shift = Shift(origin={"a": 100}, goal={"b": 100}, steps=steps, actor=ANN, **times)
-        with self.records.edit():
-            put_shift(self.records, "iris", shift)
-
-    def _read(self) -> str | None:
-        if isinstance(self.socket, TargetError):
-            raise self.socket
-        return self.socket
-
-
-@pytest.fixture
-def keeper(engine):
-    return Keeper(Host(engine))
-
-
-@pytest.fixture
-def router(keeper):
-    made = RuledRouter(keeper._host, keeper.records, lambda: None, keeper)
-    with keeper.records.edit():
-        made.save(LISTENS)
-    return made
-
-
-def missing(keeper) -> str:
-    return keeper.told().get("missing", "")
 
 
 def test_threads_of_one_up_make_one_container_between_them(engine, keeper):
@@ -227,7 +62,7 @@ def test_a_stranger_of_its_name_keeps_no_publication_back_and_status_says_why(
     assert missing(keeper).endswith("status 409")
     engine.is_name_taken = False
     router.publish(())
-    assert keeper.told() == {"beside": "autoscaler runs", "unkept": {}}
+    assert keeper.told() == {"beside": "autoscaler runs", "unkept": {}, "alerts": {}}
     engine.there["c1"]["State"] = "exited"
     assert missing(keeper) == "the autoscaler does not run: counts stay as they are"
 
@@ -249,7 +84,7 @@ def test_a_new_socket_is_refused_where_the_host_has_none_and_the_old_one_stays(
         finally:
             keeper.socket = SOCKET  # as its undoing does
     assert keeper._host.asked_router == []
-    assert keeper.told() == {"beside": "autoscaler runs", "unkept": {}}
+    assert keeper.told() == {"beside": "autoscaler runs", "unkept": {}, "alerts": {}}
     assert [one["Labels"]["inference.socket"] for one in engine.there.values()] == [SOCKET]
 
 
@@ -261,7 +96,7 @@ def test_a_socket_that_has_moved_keeps_nothing_back_not_even_its_own_change(engi
         keeper.socket = SOCKET
         router.publish(())
     assert keeper._host.asked_router == ["publish"] * 3
-    assert keeper.told() == {"beside": "autoscaler runs", "unkept": {}}
+    assert keeper.told() == {"beside": "autoscaler runs", "unkept": {}, "alerts": {}}
 
 
 def test_a_change_of_the_workspace_that_mends_no_autoscaler_says_so(engine, router):
@@ -293,6 +128,7 @@ LOST = {
     "rules": "the autoscaler does not run: counts stay as they are",
     "moving": "the workspace service does not run: splits stay where they are on their way",
     "metrics": "the workspace service does not run: metrics go nowhere",
+    "alerts": "the workspace service does not run: nobody watches alerts",
 }
 
 
@@ -308,6 +144,8 @@ def test_it_runs_for_each_thing_that_nobody_else_does_and_status_says_what_is_lo
         keeper.needs_to_move()
     if need == "metrics":
         keeper.needs_metrics(port=9464)
+    if need == "alerts":
+        keeper.needs_alerts(severity=1)
     router.publish(())
     assert engine.made == 1
     engine.there["c1"]["State"] = "exited"
@@ -320,12 +158,8 @@ def test_it_runs_for_each_thing_that_nobody_else_does_and_status_says_what_is_lo
 
 
 def test_it_is_in_the_network_of_its_host_while_metrics_are_declared_and_in_none_before_and_after(
-    engine, keeper, router
+    engine, keeper, networks
 ):
-    def networks():
-        router.publish(())
-        return [one["HostConfig"]["NetworkMode"] for one in engine.there.values()]
-
     assert networks() == ["none"]
     keeper.needs_metrics(port=9464)
     assert networks() == ["host"]
@@ -352,7 +186,7 @@ def test_status_says_where_metrics_are_served_or_why_they_are_not(
     keeper.needs_metrics(port=9464)
     keeper.settle("sha256:1")
     engine.files = {} if written is None else {"metrics.json": written}
-    assert keeper.told(lambda _port: taken) == {"beside": said, "unkept": {}}
+    assert keeper.told(lambda _port: taken) == {"beside": said, "unkept": {}, "alerts": {}}
 
 
 def test_a_split_on_its_way_is_told_beside_the_metrics(keeper, router):
