@@ -102,6 +102,13 @@ class Documents:
         """
         return [one for path in self._instances() for one in self._of(path)]
 
+    def by_port(self) -> dict[str, str]:
+        """Return the names of all instances, by their port, which names their socket too."""
+        documents = [self._read(path) or () for path in self._instances()]
+        with suppress(KeyError, TypeError):  # a document half there
+            return {str(one["port"]): one["name"] for some in documents for one in some}
+        return {}
+
     def _instances(self) -> list[Path]:
         return sorted((self._folder / "instances").glob("[!.]*.json"))
 
@@ -220,6 +227,10 @@ class Prober:
             self._stopping.add(instance)
         elif event == "Started":
             self._stopping.discard(instance)
+
+    def is_stopping(self, instance: str) -> bool:
+        """Whether one was told to stop, and has not been started since."""
+        return instance in self._stopping
 
     def has_ended(self, instance: str, pid: int) -> bool:
         """Whether a process that has ended did so because it hung; asked once of each."""

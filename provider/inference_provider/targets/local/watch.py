@@ -1,9 +1,10 @@
 """supervisord's events of one workspace -> how often each program ended, and its event log.
 
-It bounds the access log too, ends logs that are too old (`log_age.py`), and has instances and a
-workspace service that hang ended (`prober.py`, `service_ward.py`). Run by supervisord as its event
-listener, `python -I -S watch.py ENDS ACCESS_LOG BYTES WORKSPACE_FOLDER VERSION`, so it starts and
-ends with it; the version is there for who looks whether it is still this release's.
+It bounds the access log too, ends logs that are too old (`log_age.py`), has instances and a
+workspace service that hang ended (`prober.py`, `service_ward.py`), and tells which instances are
+not ready (`readiness.py`). Run by supervisord as its event listener, `python -I -S watch.py ENDS
+ACCESS_LOG BYTES WORKSPACE_FOLDER VERSION`, so it starts and ends with it; the version is there for
+who looks whether it is still this release's.
 Imports only the standard library, and modules of ours that do the same, to start in milliseconds.
 `workspace/endings.py` decides which program keeps dying.
 """
@@ -163,10 +164,12 @@ def main() -> None:
     # `-I -S` finds no package; last, so that none of site-packages hides one of the library
     sys.path.append(str(Path(__file__).parents[3]))
     from inference_provider.targets.envoy.log_bound import bound_log  # noqa: PLC0415
+    from inference_provider.targets.envoy.router_admin import RouterAdmin  # noqa: PLC0415
     from inference_provider.targets.event_log import EventLog, log_of  # noqa: PLC0415
     from inference_provider.targets.local.log_age import LogAge  # noqa: PLC0415
     from inference_provider.targets.local.log_times import LogTimes  # noqa: PLC0415
-    from inference_provider.targets.local.prober import Prober  # noqa: PLC0415
+    from inference_provider.targets.local.prober import Documents, Prober  # noqa: PLC0415
+    from inference_provider.targets.local.readiness import Readiness  # noqa: PLC0415
     from inference_provider.targets.local.service_ward import ServiceWard  # noqa: PLC0415
 
     ends_file, log, limit, folder = given(sys.argv[1:])
@@ -178,6 +181,8 @@ def main() -> None:
     ticks = (times.note, ward.look, age.look, bound)  # the last may wait for the router
     watch = Watch(ends_file, ticks, events.write, prober.has_ended, prober.took)
     prober.start()
+    admin = RouterAdmin(log.with_name("admin.sock"))
+    Readiness(admin, Documents(folder), events.write, prober.is_stopping).start()
     listen(watch, sys.stdin.buffer, sys.stdout.buffer)
     os._exit(0)  # supervisord is gone; a question that is still open waits for nobody
 
