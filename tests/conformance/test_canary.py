@@ -114,8 +114,8 @@ def test_an_alarm_gives_the_old_split_back_and_everybody_is_told_why(moving):
     move(moving, Move.BACK, BAD)
     assert split(moving) == {"blue": 100}
     sentence = (
-        f"the rollout went back: {BAD}; it begins again when the deployment, the plan or the split"
-        " is changed"
+        f"the rollout went back: {BAD}; applying the same again leaves it so; it begins again when"
+        " the deployment, the plan or the split is changed"
     )
     assert told(moving, moving.rollout(green=100)) == [sentence, sentence]
     assert status(moving) == f"blue 100 %, green 0 %; the rollout went back: {BAD}"

@@ -75,8 +75,8 @@ def test_it_returns_when_the_declared_split_is_in_force_and_tells_each_step_once
 @pytest.mark.parametrize(
     ("what", "told"),
     [
-        (Move.BACK, "the rollout went back: 40 % failed; it begins again when the deployment,"),
-        (Move.HOLD, "the rollout is held at step 1 of 3 (10 %): 40 % failed; it begins again when"),
+        (Move.BACK, "the rollout went back: 40 % failed; applying the same again leaves it"),
+        (Move.HOLD, "the rollout is held at step 1 of 3 (10 %): 40 % failed; applying the same"),
     ],
 )
 def test_it_fails_when_an_alarm_fires_and_says_why(lab, what, told):

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from inference_provider.cli.progress import shown, under_way
 from inference_provider.errors import NotReady
-from inference_provider.observed import Kind, ResourceId
+from inference_provider.observed import Kind, ObservedResource, Presence, ResourceId
 from inference_provider.plan import Action, ActionKind
 from inference_provider.targets.memory import MemoryTarget
 from inference_provider.workspace.ports import silent
@@ -80,3 +80,23 @@ def test_a_terminal_has_one_line_for_each_resource_that_is_finished():
     assert len(lines) == 2
     assert "Deployment" in lines[0]
     assert "[1] of 2 instances ready" in text.getvalue()
+
+
+def told_of(**there) -> str:
+    text = StringIO()
+    action = Action(kind=ActionKind.UPDATE, id=TRAFFIC)
+    with shown(Console(file=text, width=100)) as (_, finished):
+        finished(action, ObservedResource(id=TRAFFIC, presence=Presence.PRESENT, **there))
+    return text.getvalue()
+
+
+def test_a_split_that_a_rollout_has_given_back_is_not_said_to_be_updated():
+    back = "blue 100 %, green 0 %; the rollout went back: ErrorRate 40 %"
+    shares = {"blue": 100}
+    assert (
+        told_of(status=back, in_force=shares) == f"Traffic 'default/iris' stays as it is: {back}\n"
+    )
+    step = "blue 90 %, green 10 %; rollout step 1 of 3 (10 %)"
+    said = told_of(status=step, in_force=shares, under_way="rollout step 1 of 3 (10 %)")
+    assert said == f"Traffic 'default/iris' updated: {step}\n"
+    assert told_of(status="green 100 %") == "Traffic 'default/iris' updated: green 100 %\n"

@@ -91,4 +91,7 @@ def _lines(err: "Console | Lines") -> tuple["Progress", "Finished"]:
 
 def _told(action: Action, there: ObservedResource | None) -> str:
     status = f": {there.status}" if there is not None and there.status else ""
-    return one_line(f"{action.id} {_DONE.get(action.kind, action.kind.value)}{status}")
+    done = _DONE.get(action.kind, action.kind.value)
+    if there is not None and there.in_force and not there.under_way:  # a rollout that went back
+        done = "stays as it is"
+    return one_line(f"{action.id} {done}{status}")

@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from inference_provider.observed import Record
 from inference_provider.workspace.kept_shift import Phase, Shift
 
-_BEGINS_AGAIN = "it begins again when the deployment, the plan or the split is changed"
+_BEGINS_AGAIN = (
+    "applying the same again leaves it so; it begins again when the deployment, the plan or the"
+    " split is changed"
+)
 
 
 def split_now(
