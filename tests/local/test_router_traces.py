@@ -6,7 +6,7 @@ import pytest
 
 from inference_provider.router.table import Traces
 from inference_provider.spec.traces import TraceSettings
-from inference_provider.targets.local.trace_status import said_of_traces
+from inference_provider.targets.envoy.spans import said_of_traces
 from tests.collector import Collector, collecting, named
 from tests.local.server.load import constant_load
 from tests.local.server.model import Model, until
@@ -76,8 +76,8 @@ def test_a_span_says_who_was_asked_and_how_it_ended_and_nothing_secret(
 def test_the_status_says_where_spans_go(traced: Served, collector: Collector):
     settings = TraceSettings(otlp_endpoint=collector.url)
     said = f"spans go to {collector.url}"
-    until(lambda: said_of_traces(settings, traced.router.admin) == said)
-    assert said_of_traces(None, traced.router.admin) == ""
+    until(lambda: said_of_traces(settings, traced.router.admin.stats) == said)
+    assert said_of_traces(None, traced.router.admin.stats) == ""
 
 
 def test_a_call_that_is_refused_has_a_span_too(traced: Served, collector: Collector):
@@ -155,7 +155,7 @@ def test_a_collector_that_is_away_harms_no_request(models: dict[str, Model], hos
         url = f"http://{host}:1"
         settings = TraceSettings(otlp_endpoint=url)
         said = f"spans are dropped: nobody can be connected to at {url}"
-        until(lambda: said_of_traces(settings, served.router.admin) == said)
+        until(lambda: said_of_traces(settings, served.router.admin.stats) == said)
 
 
 def test_traces_come_and_go_without_a_failed_request(

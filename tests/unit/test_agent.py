@@ -43,6 +43,7 @@ def test_a_question_of_another_release_is_answered_with_what_to_do(tmp_path, ask
         ({"tls": None, "sources": [], "endpoints": [{"limits": None, "sources": []}]}, "publish"),
         ({"tls": {"certificate": "a"}}, "publish_edge"),
         ({"sources": ["10.0.0.0/8"]}, "publish_edge"),
+        ({"traces": {"url": "http://a:1"}}, "publish_edge"),
         ({"endpoints": [{}, {"limits": {"per_minute": 1}}]}, "publish_edge"),
         ({"endpoints": [{"sources": ["10.0.0.0/8"]}]}, "publish_edge"),
         ({"endpoints": [{"deployments": [{"name": "a"}, {"patience_s": 60}]}]}, "publish_waiting"),

@@ -40,22 +40,18 @@ def test_a_share_is_of_a_hundred(percent):
         TraceSettings(otlp_endpoint=URL, sample_percent=percent)
 
 
-@pytest.mark.parametrize(
-    "able",
-    [
-        docker_capabilities(lambda _base: Ledger(), lambda _image: "", lambda _one, _space: True),
-        kubernetes_capabilities(lambda: None, lambda: None),
-    ],
-    ids=["docker", "kubernetes"],
-)
-def test_targets_that_do_not_send_spans_yet_refuse_them_by_name(able):
+def test_a_cluster_does_not_send_spans_yet_and_refuses_them_by_name():
+    able = kubernetes_capabilities(lambda: None, lambda: None)
     said = "traces: not supported yet; leave it out"
     assert said in refused(able, target=able.name, traces={"otlp_endpoint": URL})
     assert said not in refused(able, target=able.name)
 
 
-def test_this_machine_takes_them():
-    assert refused(local_capabilities(Ledger), traces={"otlp_endpoint": URL}) == []
+def test_this_machine_and_a_docker_host_take_them():
+    traces = {"otlp_endpoint": URL}
+    assert refused(local_capabilities(Ledger), traces=traces) == []
+    docker = docker_capabilities(lambda _base: Ledger(), lambda _image: "", lambda *_: True)
+    assert refused(docker, target="docker", traces=traces) == []
 
 
 def test_a_collector_that_no_authority_could_vouch_for_is_refused():

@@ -105,6 +105,7 @@ def docker_capabilities(
         tls=True,
         source_ranges=True,
         metrics=True,
+        traces=True,
         workspace_faults=_workspace_faults,
         notes=tls_notes,
         image_fault=image_fault,

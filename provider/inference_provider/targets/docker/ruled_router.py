@@ -11,8 +11,9 @@ from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.router import DockerRouter, Endpoints
 from inference_provider.targets.envoy.room import Said
+from inference_provider.targets.envoy.spans import said_of_traces
 from inference_provider.targets.request_counts import Cumulative
-from inference_provider.targets.service_needs import metrics_of
+from inference_provider.targets.service_needs import metrics_of, traces_of
 from inference_provider.workspace.ports import Tell
 from inference_provider.workspace.statuses import RouterStatus
 
@@ -78,8 +79,10 @@ class RuledRouter(DockerRouter):
         super().remove()
 
     def status(self) -> RouterStatus:
-        told = self.autoscaler.told(self._is_taken)
-        return super().status().model_copy(update=dict(told))
+        told = dict(self.autoscaler.told(self._is_taken))
+        if spans := said_of_traces(traces_of(self._state), self.statistics):
+            told["beside"] = "; ".join(filter(None, (told.get("beside"), spans)))
+        return super().status().model_copy(update=told)
 
     def statistics(self, pattern: str) -> Mapping[str, Any]:
         """Return those of Envoy whose names match a regular expression."""

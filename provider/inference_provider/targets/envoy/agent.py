@@ -27,6 +27,7 @@ from inference_provider.targets.envoy.key_server import KeyServer
 from inference_provider.targets.envoy.questions import Answers, Request
 from inference_provider.targets.envoy.room_news import RoomNews
 from inference_provider.targets.envoy.serving import Endpoints, Serving
+from inference_provider.targets.envoy.spans import with_authorities
 from inference_provider.targets.envoy.waiting_room import WaitingRoom
 from inference_provider.targets.listening import address_fault, first_free
 from inference_provider.targets.loopback import answers
@@ -128,7 +129,7 @@ class Agent:
     def _table(self, asked: Request) -> RouterTable:
         # a setting that this release does not know would be left out, silently
         table = RouterTable.model_validate(asked["table"], extra="forbid")
-        return table.model_copy(update={"folder": str(self._folder)})
+        return with_authorities(table.model_copy(update={"folder": str(self._folder)}))
 
     def _publish(self, asked: Request) -> None:
         table = self._table(asked)

@@ -12,6 +12,7 @@ from inference_provider.errors import NotReady
 from inference_provider.router.table import EndpointEntry
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.held import Held, may_wait
+from inference_provider.targets.envoy.spans import said_of_traces
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.key_process import begin_keys, ensure_keys, uris_of
 from inference_provider.targets.local.locks import workspace_lock
@@ -19,7 +20,6 @@ from inference_provider.targets.local.room_process import begin_room, ensure_roo
 from inference_provider.targets.local.service_process import SERVICE, settle_service
 from inference_provider.targets.local.service_status import said_of_service
 from inference_provider.targets.local.supervisor import Supervisor
-from inference_provider.targets.local.trace_status import said_of_traces
 from inference_provider.targets.local.web_process import (
     is_settled,
     said_of_web,
@@ -110,7 +110,7 @@ class Beside:
         known = {**said_of_web(self._supervisor, self._folders, self._state, found)}
         waits = may_wait(self._in_force())
         lost = room_fault(self._supervisor, self._folders, needed=waits)
-        spans = said_of_traces(traces_of(self._state), self._envoy.admin)
+        spans = said_of_traces(traces_of(self._state), self._envoy.admin.stats)
         for field, more in (("missing", lost), ("beside", spans)):
             known[field] = "; ".join(filter(None, (known.get(field), more)))
         return known

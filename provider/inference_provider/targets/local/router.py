@@ -21,18 +21,17 @@ from inference_provider.router.table import (
     Backend,
     EndpointEntry,
     RouterTable,
-    Traces,
     longest_request_s,
 )
 from inference_provider.spec.logs import LogSettings
 from inference_provider.spec.metrics import MetricsSettings
-from inference_provider.targets.envoy.authorities import ca_file
 from inference_provider.targets.envoy.connections import refuses
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.drain import drain
 from inference_provider.targets.envoy.held import may_wait
 from inference_provider.targets.envoy.log_bound import ACCESS_LOG_BYTES
 from inference_provider.targets.envoy.serving import Serving
+from inference_provider.targets.envoy.spans import traces_to, with_authorities
 from inference_provider.targets.listening import (
     ListenAddress,
     absent,
@@ -123,20 +122,9 @@ class LocalRouter:
 
     def _listens(self) -> RouterTable:
         folder, proxy = str(self.folders.router_folder), self._closed.proxy()
-        return self.listen_address.table(
-            folder, **self._state.edge(), proxy=proxy, traces=self._traces()
-        )
-
-    def _traces(self) -> Traces | None:
-        found = traces_of(self._state)
-        if found is None:
-            return None
-        return Traces(
-            url=found.otlp_endpoint,
-            sample_percent=found.sample_percent,
-            workspace=self.folders.workspace,
-            ca_file=ca_file() if found.otlp_endpoint.startswith("https://") else "",
-        )
+        traces = traces_to(traces_of(self._state), self.folders.workspace)
+        table = self.listen_address.table(folder, **self._state.edge(), proxy=proxy, traces=traces)
+        return with_authorities(table)
 
     def in_force(self) -> bool:
         return self.serving.in_force()
