@@ -18,6 +18,7 @@ import httpx
 import typer
 
 from inference_provider.cli import strict_json
+from inference_provider.cli.answer_text import TEXTUAL, decoded, error_text
 from inference_provider.cli.lookup import find
 from inference_provider.cli.options import Endpoint, Json, Workspace
 from inference_provider.cli.session import Session, session_of
@@ -41,8 +42,6 @@ _TOKEN_HELP = {
 }
 _LOOPBACK = ip_address("127.0.0.1")
 PIN_HEADER = "azureml-model-deployment"
-TEXTUAL = ("text/", "application/json", "application/problem+json")
-"""Content types whose answers end in a newline here, so that a prompt stands on its own line."""
 _HELP = {
     401: "the router's keys differ from the recorded ones; run `inferctl up` to update them",
     404: "run `inferctl status` to see what there is, `inferctl up` to create what is missing",
@@ -81,7 +80,6 @@ def score(
     body = _body(session, data, largest_mib(there))
     with asked(session, there, body, deployment, identity) as (answer, by_socket):
         if not answer.is_success:
-            answer.read()
             raise failure(session, there, answer, deployment, by_socket=by_socket)
         if as_json:
             answer.read()
@@ -297,19 +295,7 @@ def _value(answer: httpx.Response) -> object:
     """Return an answer as strict JSON has it, or as text where it is anything else."""
     with suppress(ValueError):
         return strict_json.read(answer.content.decode("utf-8-sig"))
-    return _text(answer)
-
-
-def _text(answer: httpx.Response) -> str:
-    """Return an answer as text, whatever charset it names."""
     return decoded(answer.content, answer.charset_encoding)
-
-
-def decoded(content: bytes, charset: str | None) -> str:
-    # LookupError: no charset, or none of text; httpx would take `hex` for one
-    with suppress(LookupError, ValueError):
-        return content.decode(charset or "utf-8")
-    return content.decode(errors="replace")
 
 
 def failure(
@@ -320,12 +306,14 @@ def failure(
     *,
     by_socket: bool,
 ) -> TargetError:
+    """Return what is told of an error whose body is not read yet; raises as `beginning` does."""
     status, request_id = answer.status_code, answer.headers.get("x-request-id", "unknown")
+    text = error_text(answer)
     if status == httpx.codes.NOT_FOUND:
         known = _deployments(session, there)
         if pinned and pinned not in known:
             return _has_no(session, there, pinned, f" (x-request-id {request_id})")
-        if "NoTraffic" in _text(answer) and known:
+        if "NoTraffic" in text and known:
             reason = f"no deployment has a share of its requests (x-request-id {request_id})"
             remedy = f"give one a share: `inferctl split {there.id.name} {known[0]}=100`"
             return TargetError("score", str(there.id), reason, remedy)
@@ -337,7 +325,7 @@ def failure(
     if status == httpx.codes.FORBIDDEN and (help_ := _address_help(session, there, by_socket)):
         # whether this machine's own address is in the ranges is not known here
         remedy = f"{remedy}; or {help_}" if mode == "aad_token" and not by_socket else help_
-    said = without_secrets(_text(answer), tuple(there.secret_outputs.values()))[:500].strip()
+    said = without_secrets(text, tuple(there.secret_outputs.values()))[:500].strip()
     reason = f"answered {status} {said} (x-request-id {request_id})"
     return TargetError("score", str(there.id), reason, remedy)
 

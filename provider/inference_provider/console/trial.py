@@ -6,11 +6,10 @@ from typing import NamedTuple
 from starlette.responses import Response
 
 from inference_provider.cli import strict_json
+from inference_provider.cli.answer_text import TEXTUAL, beginning, decoded
 from inference_provider.cli.score import (
     PIN_HEADER,
-    TEXTUAL,
     asked,
-    decoded,
     failure,
     largest_mib,
 )
@@ -84,21 +83,16 @@ def answered(page: Asked, found: Seen, body: bytes, deployment: str) -> Answer:
     session, began = page.console.session, time.monotonic()
     with asked(session, found.there, body, deployment or None) as (answer, by_socket):
         if not answer.is_success:
-            answer.read()
             raise failure(session, found.there, answer, deployment or None, by_socket=by_socket)
-        read = bytearray()
-        for piece in answer.iter_bytes():
-            read += piece
-            if len(read) > MOST_SHOWN:
-                break
+        read, cut = beginning(answer, MOST_SHOWN)
         content_type = answer.headers.get("content-type", "")
-        text = _text(bytes(read[:MOST_SHOWN]), content_type, answer.charset_encoding)
+        text = _text(read, content_type, answer.charset_encoding)
         return Answer(
             answer.headers.get(PIN_HEADER, ""),
             answer.headers.get("x-request-id", "unknown"),
             round(1000 * (time.monotonic() - began)),
             without_secrets(text, tuple(found.there.secret_outputs.values())),
-            len(read) > MOST_SHOWN,
+            cut,
         )
 
 
