@@ -29,7 +29,8 @@ def access_rule(check: ProviderCheck, scorers: Scorers) -> Resource:
         forms = (in_a_list, _exactly(group))
         principals += [_claim(check.groups_claim, form) for form in forms]
     if principals:
-        principals = [_all_of({"not_id": _SHARED}, {"or_ids": {"ids": principals}})]
+        refused = ({"not_id": one} for one in (_SHARED, *_MORE_ASKED))
+        principals = [_all_of(*refused, {"or_ids": {"ids": principals}})]
     policy = {"score": {"permissions": _EVERYTHING, "principals": principals}}
     rules = {"action": "ALLOW", "policies": policy if principals else {}}
     return {"@type": f"{_KIND}.RBACPerRoute", "rbac": {"rules": rules}}
@@ -55,3 +56,9 @@ def _exactly(text: str) -> Resource:
 # fetched keys may hold a shared secret by mistake, which everybody can read then; asked of given
 # ones too, which may be fetched ones a moment later
 _SHARED = _found((HEADER, "alg"), {"string_match": {"prefix": "HS"}})
+# what a token asks of whoever checks it beyond its signature (RFC 7515, 4.1.11), of which Envoy
+# knows nothing and takes the token all the same; a text is no list, and asks for something too
+_ANY: Resource = {"present_match": True}
+_MORE_ASKED = tuple(
+    _found((HEADER, "crit"), value) for value in ({"list_match": {"one_of": _ANY}}, _ANY)
+)
