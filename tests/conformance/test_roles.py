@@ -9,6 +9,7 @@ import time
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from jwt.algorithms import ECAlgorithm
 
 from inference_provider.desired import DesiredResource, identify
@@ -49,6 +50,7 @@ def forged(**header):
     if told["alg"] == "ES256":  # by hand: the library signs no head that it does not take
         pem = OURS.private.get_secret_value().encode()
         private = serialization.load_pem_private_key(pem, password=None)
+        assert isinstance(private, EllipticCurvePrivateKey)
         return f"{signed}.{_encoded(ES256.sign(signed.encode(), private))}"
     secret = json.dumps(OURS.public).encode()
     return f"{signed}.{_encoded(hmac.digest(secret, signed.encode(), 'sha256'))}"

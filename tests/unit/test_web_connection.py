@@ -20,7 +20,8 @@ from starlette.types import ASGIApp
 from tests.local.server.certificates import generated, trusting
 from tests.unit.test_web import Asking
 
-from inference_provider.web.connection import SERVER, Connection
+from inference_provider.console.connection import SERVER, Connection
+from inference_provider.console.listener import owner_of
 from inference_provider.web.listener import Loop, listening
 from inference_provider.web.log import Log
 from inference_provider.web.tls import context_of, renew
@@ -44,11 +45,11 @@ async def _slow(_request: Request) -> PlainTextResponse:
 
 
 @contextmanager
-def serving(app: ASGIApp, most: int = 500, **more) -> Iterator[int]:
+def serving(app: ASGIApp, most: int = 500, most_of_one: int = 100, **more) -> Iterator[int]:
     """Serve as the service does, and yield the port."""
     server = uvicorn.Server(uvicorn.Config(app, **{**SERVER, **more}))
     with listening("127.0.0.1", 0, Log()) as listener:
-        listener.most = most
+        listener.most, listener.most_of_one = most, most_of_one
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         yield listener.getsockname()[1]
@@ -121,7 +122,8 @@ def test_who_takes_nothing_of_an_answer_is_not_waited_for(port):
     assert got < 32 << 20
 
 
-def test_connections_above_the_limit_are_closed_and_one_that_ends_makes_room():
+@pytest.mark.parametrize("limit", [{"most": 3}, {"most_of_one": 3}], ids=["of all", "of one"])
+def test_connections_above_the_limit_are_closed_and_one_that_ends_makes_room(limit):
     def is_open(one: socket.socket) -> bool:
         one.setblocking(False)
         with contextlib.suppress(BlockingIOError):
@@ -129,7 +131,7 @@ def test_connections_above_the_limit_are_closed_and_one_that_ends_makes_room():
         return True
 
     with contextlib.ExitStack() as stack:
-        port = stack.enter_context(serving(Starlette(), most=3))
+        port = stack.enter_context(serving(Starlette(), **limit))
         ask = partial(socket.create_connection, ("127.0.0.1", port))
         held = [stack.enter_context(ask()) for _ in range(5)]
         assert held[3].recv(1) == held[4].recv(1) == b""
@@ -139,6 +141,23 @@ def test_connections_above_the_limit_are_closed_and_one_that_ends_makes_room():
         while not (there := b"404" in said(port, b"GET / HTTP/1.1\r\n" + LAST + b"\r\n")):
             assert time.monotonic() < until_s
         assert there
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("10.0.0.7", "10.0.0.7", True),
+        ("10.0.0.7", "10.0.0.8", False),
+        ("10.0.0.7", "::ffff:10.0.0.7", True),
+        ("127.0.0.1", "127.8.9.1", True),
+        ("127.0.0.1", "::1", True),
+        ("2001:db8:0:1::5", "2001:db8:0:1:ffff::9", True),
+        ("2001:db8:0:1::5", "2001:db8:0:2::5", False),
+        ("fe80::1%eth0", "fe80::1%eth1", True),
+    ],
+)
+def test_addresses_that_one_caller_may_take_count_as_one(one, other, same):
+    assert (owner_of(one) == owner_of(other)) is same
 
 
 def test_who_speaks_tls_is_answered():

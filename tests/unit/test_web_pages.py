@@ -6,14 +6,12 @@ from html import unescape
 
 import pytest
 from starlette.testclient import TestClient
-from tests.local.server.certificates import generated
 from tests.memory import ANN, fill_journal
 from tests.unit.test_desk import BEN, HOUR, issued, journal, up
 
 from inference_provider.access import Principal
 from inference_provider.console.application import ACTS, PAGES
 from inference_provider.console.guard import Site
-from inference_provider.router.table import Tls
 from inference_provider.targets.memory import MemoryTarget
 from inference_provider.web.application import Service, application
 from inference_provider.web.log import Log
@@ -370,33 +368,6 @@ def test_tokens_are_given_beside_the_pages():
     assert client.get("/", headers=asked).status_code == 401  # a page asks for a cookie
     cookie = desk.signed_in()
     assert cookie.post("/endpoints/iris/token").status_code == 401  # and the rest for a token
-
-
-def test_names_of_the_site_are_those_of_loopback_the_address_and_the_certificate():
-    tls = generated(names=["gpu-1.example.org", "*.example.org"]).tls
-    assert isinstance(tls, Tls)
-    site = site_of("0.0.0.0", 443, tls)
-    assert (
-        site.scheme,
-        "gpu-1.example.org:443" in site.hosts,
-        "gpu-1.example.org" in site.hosts,
-    ) == (*("https", True, True),)
-    assert not [one for one in site.hosts if "*" in one or one.startswith("0.0.0.0")]
-    assert site_of("10.0.0.7", 18443, None).hosts == ("127.0.0.1:18443", "10.0.0.7:18443")
-    assert site_of("10.0.0.7", 80, None).hosts[2:] == ("127.0.0.1", "10.0.0.7")
-    # a certificate keeps others from that name, which may lead to another address of loopback
-    assert "localhost:18443" in site_of("127.0.0.1", 18443, tls).hosts
-
-
-def test_over_https_the_cookie_is_sent_by_https_alone():
-    tls = generated().tls
-    desk = Desk(READS, site=site_of("127.0.0.1", PORT, tls))
-    origin = f"https://127.0.0.1:{PORT}"
-    client = desk.client(origin)
-    answer = sign_in(client, desk.token(), origin=origin)
-    assert answer.status_code == 303
-    assert "Secure" in answer.headers["set-cookie"]
-    assert sign_in(client, desk.token(), origin=SITE).status_code == 403
 
 
 def test_a_flood_of_wrong_tokens_ends_in_the_journal_as_one_line():

@@ -120,7 +120,8 @@ def _sign_out(site: Site, asked: Asked) -> Response:
     asked.console.gate.sign_out(asked.browser)
     where = f"Sign in again at {site.door}." if site.door else "Its terminal shows a link."
     answer = PlainTextResponse(f"Signed out of the console. {where}\n")
-    answer.delete_cookie(site.cookie, httponly=True, samesite="strict")
+    secure = site.scheme == "https"
+    answer.delete_cookie(site.cookie, httponly=True, samesite="strict", secure=secure)
     return answer
 
 

@@ -2,7 +2,7 @@
 
 import errno
 import socket
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import uvicorn
@@ -10,27 +10,14 @@ import uvicorn
 from inference_provider.cli.options import DEFAULT_FILE, OptionalFile
 from inference_provider.cli.session import Session, session_of
 from inference_provider.console.application import application
+from inference_provider.console.connection import SERVER
 from inference_provider.console.gate import Gate
+from inference_provider.console.listener import Listener
 from inference_provider.console.opened import Console
 from inference_provider.errors import Fault, SpecError
 
 HOST = "127.0.0.1"
 PORT = 18090
-GRACE_S = 3
-"""How long the console waits for requests when it ends."""
-_SERVER: dict[str, Any] = {
-    "access_log": False,
-    "proxy_headers": False,  # or who asks could say from where, and by which scheme
-    "date_header": False,
-    "http": "h11",
-    "lifespan": "off",
-    "limit_concurrency": 200,
-    "log_level": "critical",  # an error of a handler is a page, and --traceback tells of it here
-    "loop": "asyncio",
-    "server_header": False,
-    "timeout_graceful_shutdown": GRACE_S,
-    "ws": "none",
-}
 
 
 def console(
@@ -57,7 +44,7 @@ def console(
         opened = Console(session, gate, used, write)
         app = application(opened, found)
         try:
-            uvicorn.Server(uvicorn.Config(app, **_SERVER)).run(sockets=[listener])
+            uvicorn.Server(uvicorn.Config(app, **SERVER)).run(sockets=[listener])
         except KeyboardInterrupt:
             _end(session, opened)
 
@@ -80,7 +67,7 @@ def _tell(session: Session, port: int, token: str, *, first: bool) -> None:
 
 def _listening(port: int) -> socket.socket:
     """Return a socket that listens for this machine alone. Raises SpecError."""
-    listener = socket.socket()
+    listener = Listener(socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))

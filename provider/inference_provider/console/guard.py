@@ -5,6 +5,7 @@ page of another site may send a form here, so the Origin of each change must be 
 """
 
 from asyncio import CancelledError
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from starlette.datastructures import MutableHeaders
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from inference_provider.console.framing import CLOSES, misframed
 from inference_provider.console.gate import Browsers
 
 _LINK = "Open the link that `inferctl console` shows in its terminal."
@@ -32,9 +34,11 @@ HEADERS = {
 
 
 def names_of(port: int) -> tuple[str, ...]:
-    """Return the Hosts under which a browser of this machine asks for a port."""
-    found = [f"127.0.0.1:{port}", f"localhost:{port}"]
-    return (*found, *(("127.0.0.1", "localhost") if port == 80 else ()))
+    """Return the Hosts under which a browser of this machine asks for a port.
+
+    Not `localhost`, which may lead to ::1, where anybody on the machine may listen on this port.
+    """
+    return (f"127.0.0.1:{port}", *(("127.0.0.1",) if port == 80 else ()))
 
 
 def cookie_name(port: int) -> str:
@@ -77,6 +81,8 @@ class Guard:
                 await _refused(503, "The console has ended.")(scope, receive, with_headers)
 
     def _refusal(self, request: Request) -> ASGIApp | None:
+        if fault := misframed(request.scope):
+            return _refused(fault.status, fault.told, CLOSES)
         host, path, site = request.headers.get("host", ""), request.url.path, self._site
         if host not in site.hosts:
             return _refused(421, f"This console is at {site.scheme}://{site.hosts[0]}/ only.")
@@ -99,5 +105,5 @@ class Guard:
         return _refused(401, told)
 
 
-def _refused(status: int, text: str) -> PlainTextResponse:
-    return PlainTextResponse(f"{text}\n", status)
+def _refused(status: int, text: str, more: Mapping[str, str] | None = None) -> PlainTextResponse:
+    return PlainTextResponse(f"{text}\n", status, more)

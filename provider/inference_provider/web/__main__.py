@@ -20,6 +20,7 @@ from typing import Any
 
 import uvicorn
 
+from inference_provider.console.connection import SERVER
 from inference_provider.errors import InferenceError
 from inference_provider.secret_stores.opened import open_store
 from inference_provider.targets.local.folders import Folders
@@ -27,7 +28,6 @@ from inference_provider.targets.local.records import FileRecords
 from inference_provider.targets.local.target import LocalTarget
 from inference_provider.targets.local.web_process import PAGES, is_the_web_process, web_folder
 from inference_provider.web.application import Service, application
-from inference_provider.web.connection import SERVER
 from inference_provider.web.listener import Loop, listening
 from inference_provider.web.log import Log
 from inference_provider.web.pages import Pages, pages

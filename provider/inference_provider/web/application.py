@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inference_provider.console.answers import Refused
+from inference_provider.console.framing import CLOSES, misframed
 from inference_provider.console.handlers import Handlers
 from inference_provider.errors import InferenceError, SpecError, TargetError
 from inference_provider.observed import Record
@@ -36,7 +37,6 @@ from inference_provider.workspace.tokens import DEFAULT_LIFETIME
 
 BODY_BYTES = 4096
 _NAME = TypeAdapter(ResourceName)
-_LENGTHS = {b"content-length", b"transfer-encoding"}
 _BEARER = "Bearer "
 _NOBODY = "Show a token: `Authorization: Bearer …`."
 _NOT_YOURS = "You may not do this, or there is no such endpoint."
@@ -111,8 +111,8 @@ class _Edge:
             answer = _told(503, NOT_NOW)
         elif scope["type"] == "http" and not _is_in(scope, ranges):
             answer = _told(403, "Not from this address.")
-        elif scope["type"] == "http" and {name for name, _ in scope["headers"]} >= _LENGTHS:
-            answer = _told(400, "A body has a length or chunks, and not both.")
+        elif scope["type"] == "http" and (fault := misframed(scope)):
+            answer = _told(fault.status, fault.told, CLOSES)
         await answer(scope, receive, send)
 
 
@@ -283,8 +283,10 @@ _CODES = {
     409: "Conflict",
     413: "PayloadTooLarge",
     429: "TooManyRequests",
+    431: "RequestHeaderFieldsTooLarge",
     500: "InternalServerError",
     503: "ServiceUnavailable",
+    505: "HTTPVersionNotSupported",
 }
 
 

@@ -1,31 +1,14 @@
-"""A socket that listens, with a limit of connections: those in a handshake of TLS count too."""
+"""The socket of the workspace service, and a loop whose handshakes end."""
 
 import asyncio
 import socket
 import time
 from typing import Any
 
+from inference_provider.console.listener import Listener
 from inference_provider.web.log import Log
 
-MOST_CONNECTIONS = 500
 _PERIOD_S = 1.0
-
-
-class Listener(socket.socket):
-    """A socket that closes what comes above a limit, unread: a loop sees nothing of it."""
-
-    most = MOST_CONNECTIONS
-    _open: tuple[socket.socket, ...] = ()
-
-    def accept(self) -> tuple[socket.socket, Any]:
-        """Return a connection. Raises BlockingIOError where there is none, or one too many."""
-        found, address = super().accept()
-        self._open = tuple(one for one in self._open if one.fileno() >= 0)
-        if len(self._open) >= self.most:
-            found.close()
-            raise BlockingIOError("too many connections")
-        self._open = (*self._open, found)
-        return found, address
 
 
 class Loop(asyncio.SelectorEventLoop):

@@ -24,4 +24,6 @@ def site_of(host: str, port: int, tls: Tls | None) -> Site:
     usual = port == (443 if tls else 80)  # which browsers leave out
     bare = tuple(one.removesuffix(f":{port}") for one in whole) if usual else ()
     hosts = tuple(dict.fromkeys((*whole, *bare)))
-    return Site(hosts, f"inferctl-service-{port}", scheme, DOOR)
+    # by the prefix a browser takes such a cookie from no other name, and from nothing in clear
+    cookie = f"{'__Host-' if tls else ''}inferctl-service-{port}"
+    return Site(hosts, cookie, scheme, DOOR)

@@ -47,17 +47,13 @@ def test_the_cookie_is_for_this_port_and_neither_for_scripts_nor_for_other_sites
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example:18090", "127.0.0.1", "127.0.0.1:18091", "localhost.evil.example:18090", ""],
+    ["evil.example:18090", "127.0.0.1", "127.0.0.1:18091", "localhost:18090", ""],
 )
 def test_a_host_that_is_not_this_console_is_refused_before_anything_else(browser, host):
     for path in ("/", "/login?token=x", "/static/console.js"):
         answer = browser.get(path, headers={"host": host})
         assert answer.status_code == 421
         assert answer.text == f"This console is at {SITE}/ only.\n"
-
-
-def test_localhost_is_this_console_too(browser):
-    assert browser.get("/static/console.js", headers={"host": "localhost:18090"}).status_code == 200
 
 
 @pytest.mark.parametrize("path", [*map(at, ACTS), "/sign-out"])
