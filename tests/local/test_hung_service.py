@@ -30,7 +30,12 @@ def test_a_service_that_hangs_is_told_and_then_started_again(lab: Lab):
     def status() -> str:
         return " ".join(lab.said("status")[1].split())
 
+    def loops() -> set[str]:
+        found = last_beat(file)
+        return {*found.loops} if found else set()
+
     until(looks, 60)
+    until(lambda: loops() == {"alerts", "logs", "metrics", "requests that wait", "rollouts"})
     hung = pid()
     os.kill(hung, signal.SIGSTOP)
     found = last_beat(file)

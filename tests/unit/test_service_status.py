@@ -15,7 +15,7 @@ from tests.ports import own_port
 from inference_provider.alerts import Standing
 from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.targets.local.folders import Folders
-from inference_provider.targets.local.heartbeat import Beat, Heart, beat_file, last_beat
+from inference_provider.targets.local.heartbeat import Beat, Heart, Look, beat_file, last_beat
 from inference_provider.targets.local.records import FileRecords
 from inference_provider.targets.local.service_process import SERVICE
 from inference_provider.targets.local.service_status import alert_states, said_of_service
@@ -95,9 +95,23 @@ def test_a_service_that_hangs_is_told_with_when_it_last_looked(tmp_path):
         assert said(tmp_path, otlp_endpoint=url) == "workspace service runs"
 
 
-def wrote(folder: Path, pid: int, at_s: float) -> None:
+def test_a_loop_that_hangs_is_named_and_what_a_look_fails_by_is_told(tmp_path):
+    url, now_s = "http://127.0.0.1:4318", time.monotonic()
+    noon = "2026-11-27T12:00:00Z"
+    wrote(tmp_path, os.getpid(), now_s, logs=Look(now_s - 31, noon), alerts=Look(now_s, noon))
+    assert said(tmp_path, otlp_endpoint=url) == (
+        "the workspace service hangs: it has not looked at logs since 2026-11-27T12:00:00Z; its"
+        " log is service"
+    )
+    wrote(tmp_path, os.getpid(), now_s, rollouts=Look(now_s, noon, "RuntimeError: boom"))
+    assert said(tmp_path, otlp_endpoint=url) == (
+        "workspace service runs; its look at rollouts fails: RuntimeError: boom"
+    )
+
+
+def wrote(folder: Path, pid: int, at_s: float, **loops: Look) -> None:
     beat_file(folder).parent.mkdir(exist_ok=True)
-    beat = Beat(pid, at_s, "2026-11-27T12:00:00Z")
+    beat = Beat(pid, at_s, "2026-11-27T12:00:00Z", loops)
     beat_file(folder).write_text(json.dumps(beat._asdict()))
 
 
@@ -160,7 +174,7 @@ def test_a_heart_writes_each_five_seconds_who_it_is(tmp_path):
     heart = Heart(file)
     heart.beat()
     found = last_beat(file)
-    assert found and found.pid == os.getpid() and found.age_s() < 60
+    assert found and found.pid == os.getpid() and found.hanging(60) is None
     file.write_text("{")
     heart.beat()  # at once after the other
     assert last_beat(file) is None

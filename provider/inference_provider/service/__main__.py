@@ -24,7 +24,7 @@ from inference_provider.service.canaries import Canaries, watch
 from inference_provider.service.decisions import FILE_BYTES, Decisions
 from inference_provider.service.faults import Faults
 from inference_provider.service.log_export import LogExport
-from inference_provider.service.looking import look
+from inference_provider.service.looking import Beat, look
 from inference_provider.service.metering import Metering
 from inference_provider.service.waking import Waking
 from inference_provider.targets.event_log import EventLog, log_of
@@ -100,7 +100,7 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
     nothing that its end could lose.
     """
     # a container has nothing of it
-    from inference_provider.targets.local.heartbeat import Heart, beat_file  # noqa: PLC0415
+    from inference_provider.targets.local import heartbeat  # noqa: PLC0415
     from inference_provider.targets.local.log_sources import log_sources  # noqa: PLC0415
     from inference_provider.targets.local.service_process import is_the_service  # noqa: PLC0415
     from inference_provider.targets.local.target import LocalTarget  # noqa: PLC0415
@@ -111,7 +111,7 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
     if not is_the_service(router.supervisor):  # or that has ended before this process looked
         sys.exit("it runs under the workspace's supervisord alone; `inferctl up` starts it")
 
-    heart = Heart(beat_file(router.folders.folder))
+    heart = heartbeat.Heart(heartbeat.beat_file(router.folders.folder))
 
     def look_on() -> None:
         if os.getppid() != parent:
@@ -129,12 +129,17 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
     waking = Waking(held.room.ask, lambda: target.publish(workspace), held.is_any)
     alerting = _alerts(target, workspace, folders.alerts, folders.folder)
 
+    def beats(loop: str) -> Beat:
+        heart.beat(loop)  # one that hangs in its first look is seen, too
+        return partial(heart.beat, loop)
+
     def begin() -> None:
-        metering.run()
-        logs.run()
-        watch(canaries)
-        waking.run()
-        alerting.run()
+        heart.beat()
+        metering.run(beats(heartbeat.METRICS))
+        logs.run(beats(heartbeat.LOGS))
+        watch(canaries, beats(heartbeat.ROLLOUTS))
+        waking.run(beats(heartbeat.WAITING))
+        alerting.run(beats(heartbeat.ALERTS))
 
     return _Place(target, workspace, samples, actor, *files, waking, look_on=look_on, begin=begin)
 

@@ -23,7 +23,7 @@ from inference_provider.alerts import Growth, Look, Standing, Verdict
 from inference_provider.errors import InferenceError
 from inference_provider.metrics.series import Reading, Series, series
 from inference_provider.service.alert_payload import payload
-from inference_provider.service.looking import look
+from inference_provider.service.looking import Beat, look, unheard
 from inference_provider.service.webhook import send
 from inference_provider.spec.alert import AlertRule
 from inference_provider.targets.in_place import with_room, write_over
@@ -341,15 +341,16 @@ class Alerting:
         self._saved = text
         return None
 
-    def run(self) -> None:
+    def run(self, beat: Beat = unheard) -> None:
         """Look for ever, in a thread of its own that ends with the process."""
-        threading.Thread(target=self._run, name="alerts", daemon=True).start()
+        threading.Thread(target=self._run, args=(beat,), name="alerts", daemon=True).start()
 
-    def _run(self) -> None:
+    def _run(self, beat: Beat) -> None:
         said, pause = "", threading.Event()
         while True:
             try:
                 said = look(self, said)
+                beat(said)
             except BaseException:  # noqa: BLE001 - the thread would end, and nobody would watch
                 traceback.print_exc()
             pause.wait(PERIOD_S)

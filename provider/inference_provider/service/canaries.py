@@ -15,7 +15,7 @@ from functools import partial
 
 from inference_provider.canary import Counts, Known, Move, decide
 from inference_provider.observed import Actor
-from inference_provider.service.looking import look
+from inference_provider.service.looking import Beat, look, unheard
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.kept_shift import NEWER_PLAN
 from inference_provider.workspace.shifting import UnderWay
@@ -112,16 +112,17 @@ class Canaries:
         self._engine.move(one, what, why, self._actor)
 
 
-def watch(canaries: Canaries) -> None:
+def watch(canaries: Canaries, beat: Beat = unheard) -> None:
     """Look in a thread of its own, beside what else the process does, as long as that lives."""
-    threading.Thread(target=partial(_keep_looking, canaries), daemon=True).start()
+    threading.Thread(target=partial(_keep_looking, canaries, beat), daemon=True).start()
 
 
-def _keep_looking(canaries: Canaries) -> None:
+def _keep_looking(canaries: Canaries, beat: Beat) -> None:
     said = ""
     try:
         while True:
             said = look(canaries, said)
+            beat(said)
             time.sleep(PERIOD_S)
     except BaseException:  # noqa: BLE001 - the process lives on, and nobody would watch
         traceback.print_exc()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from inference_provider.errors import InferenceError
+from inference_provider.service.looking import Beat, unheard
 from inference_provider.spec.logs import LogSettings
 from inference_provider.targets.log_tail import (
     LONGEST_BYTES,
@@ -37,6 +38,9 @@ _BATCH_BYTES = 512 * 1024
 _BATCH_LINES = 2000
 _OF_ONE_BYTES = 2 * LONGEST_BYTES
 """Of one log at once, so that one which grows fast holds up no other."""
+_BEAT_S = 5.0
+_SHOWN = 300
+"""Characters of what is wrong that a status shows."""
 _LOOKS_UNTIL_GONE = 3
 """A log may be missed in the moment in which it is set aside."""
 
@@ -84,17 +88,23 @@ class LogExport:
         self._turn = 0
         self._left: dict[str, int] = {}
         self._missed: Counter[str] = Counter()
+        self._failed = ""
+        """Why the last look failed, in the status as well."""
         self._said: dict[str, str] = {}
         """What is wrong, by what is concerned."""
 
-    def run(self) -> None:
+    def run(self, beat: Beat = unheard) -> None:
         """Look for ever, in a thread of its own that ends with the process."""
-        threading.Thread(target=self._run, name="logs", daemon=True).start()
+        threading.Thread(target=self._run, args=(beat,), name="logs", daemon=True).start()
 
-    def _run(self) -> None:
+    def _run(self, beat: Beat) -> None:
         pause = threading.Event()
         while True:
-            pause.wait(self.look())
+            left_s = self.look()
+            while left_s > 0:  # it may pause for a minute, and is well
+                beat("")  # what is wrong with it is beside what was sent
+                pause.wait(min(left_s, _BEAT_S))
+                left_s -= _BEAT_S
 
     def look(self) -> float:
         """Send what is new, as far as it is one batch; return the pause until the next look, in s.
@@ -112,8 +122,15 @@ class LogExport:
             is_more = False
             said = str(fault) if isinstance(fault, (InferenceError, OSError)) else repr(fault)
             self._say("reading", f"logs are not sent: {said}")
+            self._failed = " ".join(said.split())[:_SHOWN]
+            self._sent = self._sent.failing(self._failed, datetime.now(UTC))
+            self._save()
         else:
             self._said.pop("reading", None)
+            if self._failed and self._sent.fault == self._failed:
+                self._sent = self._sent.model_copy(update={"fault": "", "since": None})
+                self._save()
+            self._failed = ""
         took_s = time.monotonic() - began_s  # half of a core at the most
         return max(self._pause_s, took_s if is_more else PERIOD_S)
 

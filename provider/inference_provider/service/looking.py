@@ -2,11 +2,20 @@
 
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Protocol
 
 from inference_provider.errors import InferenceError
 
 _FORESEEN = (InferenceError, OSError)
+
+
+Beat = Callable[[str], None]
+"""Told of each look of a loop, with why it failed; empty where it did not."""
+
+
+def unheard(_fault: str) -> None:
+    """Note no look: nobody looks after the loops of this process."""
 
 
 class Keeper(Protocol):

@@ -10,6 +10,7 @@ from typing import Protocol
 from inference_provider.errors import InferenceError
 from inference_provider.metrics.series import Series
 from inference_provider.metrics.window import Window
+from inference_provider.service.looking import Beat, unheard
 from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.targets.private_file import write_private
 from inference_provider.targets.repeated import repeat
@@ -50,12 +51,16 @@ class Metering:
         self._faults = faults
         self._said: tuple[str, ...] | None = None
 
-    def run(self) -> None:
+    def run(self, beat: Beat = unheard) -> None:
         """Look for ever, in a thread of its own that ends with the process."""
-        repeat("metrics", self.look, PERIOD_S)
+        repeat("metrics", lambda: beat(self.look()), PERIOD_S)
 
-    def look(self) -> None:
-        """Read once; say in the log what is wrong, when it is not what was said last."""
+    def look(self) -> str:
+        """Read once; say in the log what is wrong, when it is not what was said last.
+
+        Returns:
+            What is wrong; empty for nothing.
+        """
         try:
             settings = self._settings()
             wrong = self._settle(settings)
@@ -69,6 +74,7 @@ class Metering:
         if self._said != tuple(wrong):
             self._say(wrong)
         self._said = tuple(wrong)
+        return "; ".join(wrong)
 
     def _say(self, wrong: list[str]) -> None:
         if wrong:

@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 
-from inference_provider.service.looking import look
+from inference_provider.service.looking import Beat, look, unheard
 from inference_provider.targets.envoy.room import Said
 
 _LONGEST_S = 1.0
@@ -43,9 +43,9 @@ class Waking:
         self._after = -1
         self._begun = threading.Event()
 
-    def run(self) -> None:
+    def run(self, beat: Beat = unheard) -> None:
         """Follow it in a thread of its own, as long as this process lives."""
-        threading.Thread(target=self._run, daemon=True).start()
+        threading.Thread(target=self._run, args=(beat,), daemon=True).start()
 
     def pause(self, seconds: float) -> None:
         """Wait, but no longer than until a request waits for a deployment without an instance."""
@@ -73,11 +73,12 @@ class Waking:
         if said.woken:
             self._publish()
 
-    def _run(self) -> None:
+    def _run(self, beat: Beat) -> None:
         said = ""
         try:
             while True:
                 said = look(self, said)
+                beat(said)
         except BaseException:  # noqa: BLE001 - the process lives on, and nobody would be woken
             traceback.print_exc()
             os._exit(1)

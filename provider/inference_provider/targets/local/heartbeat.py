@@ -1,4 +1,4 @@
-"""When the workspace service last looked, as a file; one that hangs still has a process.
+"""When the loops of a workspace service last looked, as a file; one that hangs still has a thread.
 
 The service writes it, `status` and `watch.py` read it; imports nothing but the standard library.
 Times are of a clock that all processes of a machine share; it stands still while that is suspended.
@@ -6,7 +6,9 @@ Times are of a clock that all processes of a machine share; it stands still whil
 
 import json
 import os
+import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,18 +22,54 @@ HANGS_S = 30.0
 which the router does not answer 10 more."""
 ENDED_S = 120.0
 """Seconds without a look after which it is ended, and supervisord starts it again."""
+ROLLOUTS, WAITING = "rollouts", "requests that wait"
+"""Names of loops that publish, as those that follow are names of others."""
+ALERTS, METRICS, LOGS = "alerts", "metrics", "logs"
+_PUBLISH_S = 150.0
+"""Longest wait of who publishes, besides: for a lock of others, and for the router."""
+_SHOWN = 300
+"""Characters of a fault that are kept."""
 
 
-class Beat(NamedTuple):
-    """A look of the service."""
+class Look(NamedTuple):
+    """A look of one loop."""
 
-    pid: int
     at_s: float
     time: str
+    fault: str = ""
+    """Why it failed."""
 
     def age_s(self) -> float:
         """Return how long ago it was; 0 for one before the machine was started."""
         return max(0.0, time.monotonic() - self.at_s)
+
+
+class Beat(NamedTuple):
+    """The last look of the loop over rules, which runs in every service, and of the others."""
+
+    pid: int
+    at_s: float
+    time: str
+    loops: Mapping[str, Look] = {}
+
+    def hanging(self, after_s: float) -> tuple[str, Look] | None:
+        """Return the loop that has not looked for longest, if one has not for long.
+
+        Its name is empty where it is the one over rules.
+        """
+        looks = {"": Look(self.at_s, self.time), **self.loops}
+        late = [one for one in looks.items() if one[1].age_s() >= after_s + _slack_s(one[0])]
+        return max(late, key=lambda one: one[1].age_s() - _slack_s(one[0]), default=None)
+
+
+def not_looked(loop: str, since: str) -> str:
+    """Say that a loop has not looked for long."""
+    at = f" at {loop}" if loop else ""
+    return f"has not looked{at} since {since}"
+
+
+def _slack_s(loop: str) -> float:
+    return _PUBLISH_S if loop in (ROLLOUTS, WAITING) else 0.0
 
 
 def beat_file(workspace_folder: Path) -> Path:
@@ -39,11 +77,27 @@ def beat_file(workspace_folder: Path) -> Path:
 
 
 def last_beat(file: Path) -> Beat | None:
-    """Return the last look; None where it is not known."""
+    """Return the last looks; None where they are not known."""
     try:
-        return Beat(**json.loads(file.read_bytes()))
-    except (OSError, ValueError, TypeError):
+        found = json.loads(file.read_bytes())
+        loops = {name: Look(*one) for name, one in found.pop("loops", {}).items()}
+        return Beat(**found, loops=loops)
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
+
+
+def unwritable(file: Path) -> str:
+    """Say why nobody can note a look in a file that is there; empty where that is possible.
+
+    A disk turns read-only when it fails. On a full one the file is written over.
+    """
+    try:
+        os.close(os.open(file, os.O_WRONLY))
+    except FileNotFoundError:
+        return ""
+    except OSError as fault:
+        return fault.strerror or str(fault)
+    return ""
 
 
 class Heart:
@@ -52,18 +106,33 @@ class Heart:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._next_s = 0.0
+        self._looks: dict[str, Look] = {}
+        self._writing = threading.Lock()
 
-    def beat(self) -> None:
+    def beat(self, loop: str = "", fault: str = "") -> None:
         """Note a look; no look waits for it, and a full disk keeps it from nothing.
 
         Whoever has not noted one for long is ended, so one that is there is written over then.
+
+        Args:
+            loop: Which; the one over rules when empty.
+            fault: Why it failed.
         """
         now_s = time.monotonic()
-        if now_s < self._next_s:
-            return
-        self._next_s = now_s + EVERY_S
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        text = with_room(json.dumps(Beat(os.getpid(), now_s, now)._asdict()))
+        self._looks[loop] = Look(now_s, now, " ".join(fault.split())[:_SHOWN])
+        if now_s < self._next_s or not self._writing.acquire(blocking=False):
+            return
+        try:
+            self._next_s = now_s + EVERY_S
+            self._write(self._looks.get("") or self._looks[loop])
+        finally:
+            self._writing.release()
+
+    def _write(self, rules: Look) -> None:
+        loops = {name: look for name, look in [*self._looks.items()] if name}
+        beat = Beat(os.getpid(), rules.at_s, rules.time, loops)
+        text = with_room(json.dumps(beat._asdict()))
         try:
             self._replace(text)
         except OSError:

@@ -8,7 +8,14 @@ from inference_provider.router.table import Backend
 from inference_provider.targets.listening import bind_fault
 from inference_provider.targets.local.addresses import listens
 from inference_provider.targets.local.folders import Folders
-from inference_provider.targets.local.heartbeat import HANGS_S, beat_file, last_beat
+from inference_provider.targets.local.heartbeat import (
+    HANGS_S,
+    Beat,
+    beat_file,
+    last_beat,
+    not_looked,
+    unwritable,
+)
 from inference_provider.targets.local.service_process import SERVICE, service_process
 from inference_provider.targets.local.supervisor import ProcessState, Supervisor
 from inference_provider.targets.rule_faults import read
@@ -30,24 +37,33 @@ def said_of_service(supervisor: Supervisor, folders: Folders, state: State) -> d
     process, log = service_process(supervisor), folders.log_path(SERVICE, SERVICE)
     if process is None:
         return {"missing": f"the {needs.name} does not run: {needs.lost}; its log is {log}"}
-    if hangs := _hangs(process, folders):
-        said = f"the {needs.name} hangs: it has not looked since {hangs}; its log is {log}"
+    beat = _beat(process, folders)
+    if hangs := beat and beat.hanging(HANGS_S):
+        if why := unwritable(beat_file(folders.folder)):
+            return {"missing": _unknown(needs.name, folders, why)}
+        loop, look = hangs
+        said = f"the {needs.name} hangs: it {not_looked(loop, look.time)}; its log is {log}"
         return {"missing": said}
     port = needs.metrics.port if needs.metrics else None
     sent = [_said_of_page(process, port)] if port else []
     sent += [_said_of_logs(folders, needs.logs)] if needs.logs else []
-    said = needs.running(sent)
+    looks = beat.loops.items() if beat else ()
+    failed = [f"its look at {loop} fails: {look.fault}" for loop, look in looks if look.fault]
+    said = "; ".join([needs.running(sent), *failed])
     known = {"beside": said, "unkept": _unkept(folders) if needs.rules else {}}
     alerts = notes_of(alert_states(folders), datetime.now(UTC)) if needs.alerts else {}
     return {**known, "alerts": alerts}
 
 
-def _hangs(process: ProcessState, folders: Folders) -> str:
-    """Return when a service that hangs has last looked; empty for one that does not."""
+def _beat(process: ProcessState, folders: Folders) -> Beat | None:
+    """Return when a service has looked; None where nobody knows."""
     found = last_beat(beat_file(folders.folder))
-    if found is None or found.pid != process.pid or found.age_s() < HANGS_S:
-        return ""
-    return found.time
+    return found if found and found.pid == process.pid else None
+
+
+def _unknown(name: str, folders: Folders, why: str) -> str:
+    place = f"{folders.folder} cannot be written: {why}"
+    return f"nobody knows whether the {name} hangs: {place}; make the disk writable again"
 
 
 def _said_of_page(process: ProcessState, port: int) -> str:

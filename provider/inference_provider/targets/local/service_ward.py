@@ -1,4 +1,4 @@
-"""Ends a workspace service that hangs, so that supervisord starts another.
+"""Ends a workspace service of which a loop hangs, so that supervisord starts another.
 
 What it was changing its successor ends; windows of alerts begin again, so none fires before they
 are whole. Part of `watch.py`, so it imports only the standard library and modules of ours that do
@@ -6,10 +6,17 @@ the same.
 """
 
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from inference_provider.targets.local.heartbeat import ENDED_S, beat_file, last_beat
+from inference_provider.targets.local.heartbeat import (
+    ENDED_S,
+    beat_file,
+    last_beat,
+    not_looked,
+    unwritable,
+)
 from inference_provider.targets.local.prober import Processes, Tell
 
 NAME = "service"
@@ -32,20 +39,35 @@ class ServiceWard:
         """
         self._file, self._tell = beat_file(folder), tell
         self._end = end or Processes(folder / "supervisor" / "pids").end
-        self._seen: tuple[int, float] | None = None
+        self._seen: tuple[int, str, float] | None = None
         self._times = 0
+        self._said = ""
 
     def look(self) -> None:
-        """Look once. Raises OSError where an end cannot be told."""
+        """Look once. Raises OSError where an end cannot be told.
+
+        Where the service cannot note its looks, as on a disk that has become read-only, nobody
+        knows whether it hangs, and none that is started would note more: it lives.
+        """
         found = last_beat(self._file)
-        if found is None or found.age_s() < ENDED_S:
+        hangs = found.hanging(ENDED_S) if found else None
+        if found is None or hangs is None or self._is_unwritable():
             self._times = 0
             return
-        same = self._seen == (found.pid, found.at_s)
-        self._seen, self._times = (found.pid, found.at_s), self._times + 1 if same else 1
+        loop, last = hangs
+        seen = found.pid, loop, last.at_s
+        self._seen, self._times = seen, self._times + 1 if self._seen == seen else 1
         if self._times < _LOOKS:
             return
         self._times = 0
         if self._end(NAME, found.pid, signal.SIGKILL):
-            said = f"The workspace service has not looked since {found.time}, will be restarted"
+            said = f"The workspace service {not_looked(loop, last.time)}, will be restarted"
             self._tell(NAME, "Killing", said)
+
+    def _is_unwritable(self) -> bool:
+        why = unwritable(self._file)
+        if why and why != self._said:
+            said = f"nobody knows whether the service hangs: {self._file}: {why}"
+            print(said, file=sys.stderr, flush=True)  # noqa: T201 - the log of the process
+        self._said = why
+        return bool(why)
