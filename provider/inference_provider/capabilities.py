@@ -175,6 +175,8 @@ class TargetCapabilities(Frozen):
     """Whether cpu and memory amounts, the size of shared memory and ulimits are enforced."""
     workspace_faults: Callable[[WorkspaceSpec], Iterable[Fault]] = _nothing
     """Says what else of a workspace it cannot do, or lacks."""
+    taken_faults: Callable[[DesiredResource], Iterable[Fault]] = _nothing
+    """Says what of a workspace another one has that is not of its stack."""
     environment_faults: Callable[[DesiredResource, WorkspaceSpec | None], Iterable[Fault]] = (
         _nothing
     )

@@ -199,6 +199,8 @@ def _other_faults(
         yield from can.traffic_faults(spec, workspace)
     elif isinstance(spec, EnvironmentSpec):
         yield from can.environment_faults(resource, workspace)
+    elif isinstance(spec, WorkspaceSpec):
+        yield from can.taken_faults(resource)
 
 
 def _made_of(resource: DesiredResource, workspace: WorkspaceSpec | None) -> tuple[str, str | None]:

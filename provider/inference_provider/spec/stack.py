@@ -7,6 +7,7 @@ Files are not checked here: `files/` does that.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import Field, PrivateAttr, StringConstraints
@@ -25,6 +26,7 @@ from inference_provider.spec.identity import IdentitySpec, RoleAssignmentSpec
 from inference_provider.spec.identity_provider import NAME_A_PROVIDER
 from inference_provider.spec.instance_type import sized, type_fault
 from inference_provider.spec.kinds import LISTED, ROWS, Kind, Row
+from inference_provider.spec.listens import port_faults
 from inference_provider.spec.model import ModelSpec
 from inference_provider.spec.names import Named
 from inference_provider.spec.quota import most_of, quota_fault, size_of, total
@@ -110,7 +112,7 @@ def stack_faults(stack: StackSpec) -> tuple[Fault, ...]:
             *_type_faults(stack),
             *_quota_faults(stack),
             *_limit_faults(stack),
-            *_port_faults(stack),
+            *port_faults(stack.workspaces, partial(stack.knows, "workspaces")),
         ]
     )
 
@@ -327,23 +329,6 @@ def _type_faults(stack: StackSpec) -> Iterator[Fault]:
         fault = type_fault(deployment, own) if own is not None else None
         if fault:
             yield replace(fault, path=f"deployments.{i}.{fault.path}")
-
-
-def _port_faults(stack: StackSpec) -> Iterator[Fault]:
-    """Yield ports of services that another workspace of the machine listens on too."""
-    here = [one for one in stack.knowing("workspaces", "service") if one.target == "local"]
-    for i, one in enumerate(stack.workspaces):
-        if one not in here or one.service is None:
-            continue
-        for number, other in enumerate(stack.workspaces):
-            metrics = other.metrics.port if other.metrics else None
-            taken = {"router_port": other.router_port, "metrics.port": metrics}
-            if number < i:  # of two services the later one is told
-                taken["service.port"] = other.service.port if other.service else None
-            for field, port in taken.items():
-                if other is not one and other.target == "local" and port == one.service.port:
-                    reason = f"{port} is the {field} of workspace '{other.name}' too"
-                    yield Fault(f"workspaces.{i}.service.port", reason, "use another")
 
 
 def _place(deployment: AnyDeployment) -> tuple[str, str, str]:

@@ -3,7 +3,7 @@
 import errno
 import ipaddress
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 
@@ -46,13 +46,16 @@ _REASONS: Mapping[Capability, Answer] = {
 
 
 def local_capabilities(
-    gpus: Callable[[], Ledger], own_network: Callable[[], Fit] = own_network_fit
+    gpus: Callable[[], Ledger],
+    own_network: Callable[[], Fit] = own_network_fit,
+    taken: Callable[[DesiredResource], Iterable[Fault]] = lambda _workspace: (),
 ) -> TargetCapabilities:
     """Return what this machine can do.
 
     Args:
         gpus: Says which GPUs the machine has and who holds them.
         own_network: Says whether an instance can have a network of its own.
+        taken: Says which ports of a workspace another one of it has.
     """
 
     def workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
@@ -107,6 +110,7 @@ def local_capabilities(
         service=True,
         source_ranges=True,
         workspace_faults=workspace_faults,
+        taken_faults=taken,
         deployment_faults=deployment_faults,
         notes=notes,
         process_bytes=min(os.sysconf("SC_ARG_MAX"), 6 * 2**20),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Self
 
@@ -32,6 +32,7 @@ from inference_provider.targets.local.records import FileRecords
 from inference_provider.targets.local.router import LocalRouter
 from inference_provider.targets.local.service_process import SERVICE
 from inference_provider.targets.local.service_status import alert_states
+from inference_provider.targets.local.taken_ports import taken_faults
 from inference_provider.targets.local.unrecorded import (
     UnmadeWorkspace,
     delete_unrecorded,
@@ -78,7 +79,9 @@ class LocalPlatform:
 
     @cached_property
     def capabilities(self) -> TargetCapabilities:
-        return local_capabilities(lambda: ledger(self._root, self._devices))
+        return local_capabilities(
+            lambda: ledger(self._root, self._devices), taken=partial(taken_faults, self._root)
+        )
 
     def workspaces(self) -> tuple[str, ...]:
         written = [folders.workspace for folders in all_folders(self._root)]
