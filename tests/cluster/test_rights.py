@@ -14,7 +14,7 @@ from tests import cluster_host
 from tests.cluster.bare_instances import bare_compute, unit
 from tests.cluster.devices import CLASS
 from tests.cluster.devices import GROUP as DEVICES
-from tests.conformance.labs import KubernetesLab
+from tests.conformance.labs import KubernetesLab, wait_until
 
 pytestmark = pytest.mark.cluster
 
@@ -111,7 +111,10 @@ def test_the_documented_role_is_enough_and_nothing_is_left_after_down(deployer, 
     rule = lab.rule(min_instances=2, max_instances=2)
     lab.apply(lab.blue(), rule)
     lab.delete(rule.id)
+    lab.apply(green := lab.deployment("green"), lab.rollout(green=100))
+    wait_until(lambda: "workspace service runs" in lab.target.observe_one(lab.space().id).status)
     lab.up()
+    lab.delete(green.id)
     assert refused == []
     measuring = KubernetesTarget(KubernetesPlace(kind="kubernetes", namespace=namespace))
     assert measuring.meter("rights")().notes == ()

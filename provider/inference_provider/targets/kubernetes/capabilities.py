@@ -183,6 +183,7 @@ def kubernetes_capabilities(
         tls=True,
         source_ranges=True,
         metrics=True,
+        rollouts=True,
         reasons=ALIKE,
     )
 

@@ -14,10 +14,11 @@ ENDPOINT, DEPLOYMENT = f"{PREFIX}/endpoint", f"{PREFIX}/deployment"
 GENERATION, OBJECT = f"{PREFIX}/generation", f"{PREFIX}/object"
 NODES = f"{PREFIX}/nodes"
 """Label of all that is of a generation whose instances are on several nodes: how many."""
-INSTANCE, ROUTER, CONTENT, RECORD, LOCK, JOURNAL = (
+INSTANCE, ROUTER, CONTENT, SERVICE, RECORD, LOCK, JOURNAL = (
     "instance",
     "router",
     "content",
+    "service",
     "record",
     "lock",
     "journal",
@@ -26,9 +27,12 @@ INSTANCE, ROUTER, CONTENT, RECORD, LOCK, JOURNAL = (
 EGRESS, CLOSED = f"{PREFIX}/egress", "closed"
 """Label, and its value, of instances without a way out."""
 ADDRESS = "address"
-"""Section of the records: what is chosen of the router, and the token of the content."""
+"""Section of the records: what is chosen of the router, the token of the content, and what of the
+workspace service was applied."""
 ROUTER_NAME, CONTENT_NAME = "inference-router", "inference-content"
 """Names of Deployment, Service and ServiceAccount of the router, and of what keeps content."""
+SERVICE_NAME, PROBES_PORT = "inference-service", 8082
+"""Name of all that the workspace service is made of, and where its pod answers the kubelet."""
 ROUTER_PORT, METRICS_PORT, SYNC_PORT, CONTENT_PORT = 8080, 9090, 8081, 8080
 """Ports of the router's pods: scoring, metrics, questions to the sync process; of the content's."""
 EGRESS_NAME, EGRESS_PORT = "inference-egress", 3128
@@ -92,8 +96,8 @@ def identity(name: str) -> str:
 
 def owner_of_account(name: str) -> str:
     """Return whose service account one of this name is; empty where nobody of ours has it."""
-    if name == ROUTER_NAME:
-        return "the router's"
+    if name in (ROUTER_NAME, SERVICE_NAME):
+        return "the router's" if name == ROUTER_NAME else "the workspace service's"
     return "an Identity's" if name.startswith(_OF_IDENTITIES) else ""
 
 

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from inference_provider.errors import TargetError
+from inference_provider.spec import WorkspaceSpec
 from inference_provider.targets.kubernetes.accounts import Accounts
 from inference_provider.targets.kubernetes.beside import Beside
 from inference_provider.targets.kubernetes.bucket_secrets import BucketSecrets
@@ -15,9 +16,10 @@ from inference_provider.targets.kubernetes.content import KubernetesContent
 from inference_provider.targets.kubernetes.inventory import NodeGpus
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.registry_secrets import RegistrySecrets
-from inference_provider.targets.kubernetes.router import KubernetesRouter
+from inference_provider.targets.kubernetes.router_manifests import RouterSettings
+from inference_provider.targets.kubernetes.served_router import ServedRouter
 from inference_provider.targets.kubernetes.whole import Whole
-from inference_provider.workspace.ports import Ports
+from inference_provider.workspace.ports import Ports, Tell
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Opened:
 
     records: ClusterRecords
     beside: Beside
-    router: KubernetesRouter
+    router: ServedRouter
     content: KubernetesContent
     compute: KubernetesCompute
     accounts: Accounts
@@ -45,6 +47,18 @@ class Opened:
             registry_users=self.registries,
             bucket_user=self.bucket,
         )
+
+    def put(self, settings: RouterSettings, spec: WorkspaceSpec, tell: Tell | None) -> None:
+        """Apply what is chosen of a workspace, and wait for it where somebody is told."""
+        content = self.beside.content()
+        self.router.save(settings)
+        if tell is None:
+            self.router.apply()
+        else:
+            self.router.roll(tell)
+        self.beside.make(spec)
+        if tell is not None:
+            self.beside.wait(content, tell)
 
 
 def wire(
@@ -65,7 +79,7 @@ def wire(
     """
     beside = Beside(client, records)
     whole = Whole(client, records.namespace, records.workspace)
-    router = KubernetesRouter(
+    router = ServedRouter(
         client,
         records,
         lambda: beside.objects(beside.recorded()),

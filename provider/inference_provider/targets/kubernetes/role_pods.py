@@ -1,4 +1,4 @@
-"""The pods of the one Deployment of a role: the router's, or that which keeps content.
+"""The pods of the one Deployment of a role: the router's, that which keeps content, the service's.
 
 Waits until they are as was applied, and says why they are not.
 """
@@ -43,7 +43,12 @@ _NO_DEPLOYMENT = names.deployment_of({})
 _SHOWN = 300
 _NO_IMAGE = "ImageBuildFailure"
 _PULL = "name a runtime_image of the workspace that nodes can pull, or load it there"
-_WORDS = {names.ROUTER: "the router", names.CONTENT: "what keeps content"}
+_WORDS = {
+    names.ROUTER: ("the router", names.ROUTER_NAME),
+    names.CONTENT: ("what keeps content", names.CONTENT_NAME),
+    names.SERVICE: ("the workspace service", names.SERVICE_NAME),
+}
+"""What each is for people, and what its Deployment is called."""
 
 
 def _unknown(_pod: Object) -> str:
@@ -57,7 +62,7 @@ class RolePods:
         client: Its cluster.
         namespace: Where it is.
         workspace: Its name.
-        role: `router` or `content`.
+        role: `router`, `content` or `service`.
         own_fault: What a pod itself says that it waits for.
     """
 
@@ -73,13 +78,12 @@ class RolePods:
         self._namespace = namespace
         self._chosen = selector(names.selecting(workspace, role))
         self._own_fault = own_fault
-        self._role = role
         self._now = Together[None, list[Object]](
             lambda _asked: client.items(POD, namespace, self._chosen)
         )
         self._followed = Followed(client, namespace, self._chosen, (POD,))
         self._questions = 0
-        self.what = _WORDS[role]
+        self.what, self._name = _WORDS[role]
         self.remedy = f"look at `kubectl -n {namespace} describe pods -l {names.ROLE}={role}`"
 
     def all(self) -> list[Object]:
@@ -99,8 +103,7 @@ class RolePods:
         return self.all()
 
     def deployment(self) -> Object | None:
-        name = {names.ROUTER: names.ROUTER_NAME, names.CONTENT: names.CONTENT_NAME}[self._role]
-        return self._client.get(DEPLOYMENT, self._namespace, name)
+        return self._client.get(DEPLOYMENT, self._namespace, self._name)
 
     # -- waiting -------------------------------------------------------------------------------
 

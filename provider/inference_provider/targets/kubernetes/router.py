@@ -80,9 +80,9 @@ _POLL_S = 0.25
 _STOP_WAIT_S = 30.0
 _STOPPED = (DEPLOYMENT, BUDGET)
 """Of a router that was stopped, these are gone."""
-_BESIDE = (names.CONTENT, "workspace", ACCOUNT)
+_BESIDE = (names.CONTENT, names.SERVICE, "workspace", ACCOUNT)
 """Roles of what is not the router's."""
-_SCALED = (names.ROUTER_NAME, names.CONTENT_NAME)
+_SCALED = (names.ROUTER_NAME, names.CONTENT_NAME, names.SERVICE_NAME)
 _SHOWN = 300
 _OLDER = "the router runs an older image; it is replaced without a failed request"
 
@@ -240,8 +240,8 @@ class KubernetesRouter:
             return other.reason
         fault = str(found.get("fault") or "it just became ready")
         silent = "does not answer" in fault  # the API server, to the pod
-        there = self._client.items(POLICY, self.namespace) if silent else ()
-        limits = confining(there, self._records.workspace)
+        there = listed_if_allowed(self._client, self.namespace, POLICY, "") if silent else None
+        limits = confining((there or {}).values(), self._records.workspace)
         return fault.split("; check that", maxsplit=1)[0] + limits
 
     # -- what it serves ------------------------------------------------------------------------

@@ -48,8 +48,8 @@ from inference_provider.targets.kubernetes.opened import Opened, wire
 from inference_provider.targets.kubernetes.planned_images import PlannedImages
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.refusals import Conflict, Forbidden
-from inference_provider.targets.kubernetes.router import KubernetesRouter
 from inference_provider.targets.kubernetes.router_manifests import RouterSettings, settings_of
+from inference_provider.targets.kubernetes.served_router import ServedRouter
 from inference_provider.targets.kubernetes.snapshot import REVISION
 from inference_provider.targets.kubernetes.way import way_to
 from inference_provider.workspace.engine import Engine
@@ -190,7 +190,7 @@ class KubernetesPlatform:
     def ports(self, workspace: str) -> Ports:
         return self._open(workspace).ports
 
-    def router(self, workspace: str) -> KubernetesRouter:
+    def router(self, workspace: str) -> ServedRouter:
         return self._open(workspace).router
 
     def _open(self, workspace: str) -> Opened:
@@ -298,7 +298,7 @@ class KubernetesPlatform:
 
         def put(chosen: _Chosen) -> None:
             """Apply the router first: of its pods the old ones serve until new ones do."""
-            self._put(opened, chosen, tell if chosen is after else None)
+            opened.put(*chosen, tell if chosen is after else None)
 
         with saved(before, after, put):
             yield
@@ -306,21 +306,9 @@ class KubernetesPlatform:
             opened.router.save(last)
             opened.router.apply()
 
-    @staticmethod
-    def _put(opened: Opened, chosen: _Chosen, tell: Tell | None) -> None:
-        """Apply what is chosen; wait for it where somebody is told."""
-        content = opened.beside.content()
-        opened.router.save(chosen.settings)
-        if tell is None:
-            opened.router.apply()
-        else:
-            opened.router.roll(tell)
-        opened.beside.make(chosen.spec)
-        if tell is not None:
-            opened.beside.wait(content, tell)
-
     def shut_down(self, workspace: str) -> None:
         opened = self._open(workspace)
+        opened.router.service.stop()  # first: it would go on with what it measures
         opened.compute.end_all(_STOP_WAIT_S)
         opened.router.stop()
 

@@ -1,0 +1,53 @@
+"""What the pod of a workspace service answers to the kubelet over HTTP.
+
+GET  /live     200 while it looks again and again
+GET  /ready    200 once a look went well; 503 while the last one did not
+"""
+
+import socket
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from inference_provider.targets.kubernetes.bounded_server import BoundedServer
+
+LONGEST_LOOK_S = 300.0
+"""Beyond the longest wait for a lock and for the router's pods together."""
+_SILENCE_S = 10.0
+
+
+class Probes(BoundedServer):
+    """Answers for a process that looks again and again, and says so."""
+
+    def __init__(self, host: str, port: int, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._clock_s = clock_s
+        self._looked_s = clock_s()
+        self.is_well = False
+        """Whether the last look went well."""
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), _Handler)
+
+    def looks(self) -> None:
+        """Note that a look begins."""
+        self._looked_s = self._clock_s()
+
+    @property
+    def lives(self) -> bool:
+        """Whether the last look began a short while ago, as far as one may take."""
+        return self._clock_s() - self._looked_s < LONGEST_LOOK_S
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Probes
+    timeout = _SILENCE_S
+
+    def do_GET(self) -> None:
+        known = {"/live": self.server.lives, "/ready": self.server.is_well}
+        well = known.get(self.path)
+        self.send_response(404 if well is None else 200 if well else 503)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_given: Any) -> None:
+        """Say nothing: probes ask every other second."""

@@ -1,0 +1,73 @@
+"""The process of a workspace service in a pod: what it answers the kubelet, and when it ends."""
+
+import threading
+
+import pytest
+
+from inference_provider.service.in_cluster import keep
+from inference_provider.targets.kubernetes.service_probes import Probes
+from inference_provider.targets.loopback import loopback_client
+
+
+class Keeper:
+    """Looks as a test says."""
+
+    any_moves = True
+
+    def __init__(self, *faults: Exception | None) -> None:
+        self.faults = [*faults]
+        self.ends = threading.Event()
+
+    def look(self) -> None:
+        fault = self.faults.pop(0)
+        if not self.faults:
+            self.ends.set()
+        if fault:
+            raise fault
+
+
+@pytest.fixture
+def probes():
+    at_s = [0.0]
+    made = Probes("127.0.0.1", 0, lambda: at_s[0])
+    thread = threading.Thread(target=made.serve_forever)
+    thread.start()
+    yield made, at_s
+    made.shutdown()
+    made.server_close()
+    thread.join()
+
+
+def asked(probes: Probes, path: str) -> int:
+    with loopback_client(timeout_s=5) as client:
+        return client.get(f"http://127.0.0.1:{probes.server_address[1]}{path}").status_code
+
+
+def test_it_is_ready_once_a_look_went_well_and_not_while_the_last_one_did_not(probes):
+    probes, _ = probes
+    assert asked(probes, "/ready") == 503
+    keeper = Keeper(None)
+    keep(keeper, probes, keeper.ends)
+    assert asked(probes, "/ready") == 200
+    keeper = Keeper(OSError("the API server does not answer"))
+    keep(keeper, probes, keeper.ends)
+    assert asked(probes, "/ready") == 503
+
+
+def test_it_lives_as_long_as_it_looks(probes):
+    probes, at_s = probes
+    at_s[0] = 1000.0
+    assert asked(probes, "/live") == 503
+    keeper = Keeper(OSError("the API server does not answer"))
+    keep(keeper, probes, keeper.ends)
+    assert asked(probes, "/live") == 200
+    assert asked(probes, "/healthz") == 404
+
+
+def test_it_ends_after_the_look_that_it_is_in(probes):
+    probes, _ = probes
+    keeper = Keeper(None, None, None)
+    looked = threading.Thread(target=keep, args=(keeper, probes, keeper.ends))
+    looked.start()
+    looked.join(20)
+    assert keeper.faults == []
