@@ -3,13 +3,13 @@
 `order.py` says which actions wait for which, and `schedule.py` runs the others concurrently.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from inference_provider.desired import DesiredResource, reference
 from inference_provider.errors import CapabilityMissing, Interrupted, at_most
 from inference_provider.gpu_wishes import asks_for_gpus, chosen_gpus, gpu_refusals, surge_refusals
-from inference_provider.observed import Actor, Kind, ObservedResource, ObservedState
+from inference_provider.observed import Actor, Kind, ObservedResource, ObservedState, ResourceId
 from inference_provider.order import Stage, stages
 from inference_provider.plan import (
     Action,
@@ -136,9 +136,10 @@ def apply(  # noqa: PLR0917 - callers name the optional ones
     plan = _with_gpus(plan, target)
 
     for_each = concurrently(target, ActionKind.UPDATE, progress, parallel)
+    going = {a.id for a in plan.pending if a.kind == ActionKind.DELETE and a.desired is None}
 
     def call(action: Action) -> ObservedResource | None:
-        return execute(action, target, actor, progress, for_each)
+        return execute(action, target, actor, progress, for_each, going=going)
 
     for stage in stages(plan):
         _do(stage, call, finished, progress, parallel)
@@ -218,14 +219,19 @@ def execute(
     actor: Actor,
     progress: Progress = silent,
     for_each: ForEach = in_turn,
+    *,
+    going: Collection[ResourceId] = (),
 ) -> ObservedResource | None:
-    """Do one action; return the resource as it is now, None after a deletion."""
+    """Do one action; return the resource as it is now, None after a deletion.
+
+    What is `going` is deleted by other actions of the same plan.
+    """
     if action.kind == ActionKind.HAND_OVER:
         target.transfer(action.id, action.heir, actor)
         progress(action.id, f"handed over to stack '{action.heir}', which uses it")
         return target.observe_one(action.id)
     if action.desired is None:
-        target.delete(action.id, action.owner, actor, progress)
+        target.delete(action.id, action.owner, actor, progress, going=going)
         return None
     if action.kind == ActionKind.REPLACE:
         target.delete(action.id, action.desired.owner, actor, progress)

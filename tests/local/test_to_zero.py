@@ -283,3 +283,14 @@ def test_who_waits_when_the_last_rule_goes_is_answered(asleep: Lab, callers: Cal
     asleep.target.delete(rule, "lab", ACTOR)
     assert not held(asleep)
     assert statuses(answers) == {200: 8}
+
+
+def test_a_deployment_at_zero_starts_no_instance_to_be_deleted(asleep: Lab):
+    events = [one.name for one in asleep.target.events("lab") if one.deployment == "iris/blue"]
+    declared = asleep.document
+    asleep.document = {"name": "lab", "workspaces": declared["workspaces"]}
+    asleep.up()
+    known = [one.name for one in asleep.target.events("lab") if one.deployment == "iris/blue"]
+    assert known == events, "no instance was started"
+    asleep.down()
+    assert asleep.processes() == []

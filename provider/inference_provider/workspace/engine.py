@@ -59,10 +59,7 @@ KEPT = "kept: another entry of the same stack stands for it"
 
 
 class Engine(Told):
-    """A target: a platform, and the only way to change its workspaces.
-
-    `apply` and `delete` are idempotent: repeating a finished call changes nothing.
-    """
+    """A target: a platform, and the only way to change its workspaces; repeating a call is safe."""
 
     def __init__(self, platform: Platform, clock: Clock | None = None) -> None:
         self.platform = platform
@@ -237,6 +234,8 @@ class Engine(Told):
         actor: Actor,
         progress: Progress = silent,
         incarnation: str | None = None,
+        *,
+        going: Collection[ResourceId] = (),
     ) -> None:
         """Remove one resource; nothing happens when it is not there.
 
@@ -247,6 +246,7 @@ class Engine(Told):
             progress: Told what is done.
             incarnation: The one that the caller's state knows; a resource with a newer one is
                 kept. None for a caller without a state, which deletes any.
+            going: What the caller deletes too, so that nothing of it is to be put right first.
 
         Raises:
             OwnedByAnother: It carries another stack's label.
@@ -265,12 +265,14 @@ class Engine(Told):
         elif record.owner != owner:
             raise owned_by_another("delete", resource, record, owner)
         else:
-            self._remove_recorded(record, actor, progress)
+            self._remove_recorded(record, actor, progress, going)
 
-    def _remove_recorded(self, record: Record, actor: Actor, progress: Progress) -> None:
+    def _remove_recorded(
+        self, record: Record, actor: Actor, progress: Progress, going: Collection[ResourceId]
+    ) -> None:
         opened, resource = self._workspace(record.id.workspace), record.id
         rollout = Rollout(opened, actor, progress)
-        Removal(opened, self.platform, rollout, progress).run(record)
+        Removal(opened, self.platform, rollout, progress, going).run(record)
         if resource.kind == Kind.WORKSPACE:
             self._opened.pop(resource.workspace, None)
         else:  # a workspace's journal went with it

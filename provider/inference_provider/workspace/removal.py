@@ -3,7 +3,7 @@
 `engine.py` checks who may delete it, and writes the journal.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 
@@ -37,8 +37,15 @@ class Removal:
     """Deletes resources of one workspace."""
 
     def __init__(
-        self, workspace: Workspace, platform: Platform, rollout: Rollout, progress: Progress
+        self,
+        workspace: Workspace,
+        platform: Platform,
+        rollout: Rollout,
+        progress: Progress,
+        going: Collection[ResourceId] = (),
     ) -> None:
+        """Prepare to delete; what is `going` is deleted by the same caller."""
+        self._going = going
         self._platform = platform
         self._progress = progress
         self._ports = workspace.ports
@@ -124,12 +131,16 @@ class Removal:
     def _rule(self, record: Record) -> None:
         """Delete a rule; its deployment has as many instances again as it declares.
 
+        One that goes too keeps those that it has: else it would start some to end them.
+
         The rule stays when that fails: nothing else would tell how many there are. But where there
         are none, a server that does not start would keep its deployment from being deleted too.
         """
         placeholders = self._state.placeholders(record.id)
         of = record.id.model_copy(update={"kind": Kind.DEPLOYMENT})
         self._recorded(record)
+        if of in self._going:
+            return
         try:
             self._rollout.run_recorded(of)
         except BaseException as fault:
