@@ -116,6 +116,20 @@ def test_another_count_of_rotations_makes_another_key_once(served):
     assert [str(one.id) for one in planned.pending if one.id.kind == Kind.ENDPOINT] == []
 
 
+def test_an_endpoint_whose_record_is_lost_keeps_its_keys_whatever_was_rotated(served):
+    rotated = served.endpoint("iris", key_rotations={"secondary": 1})
+    served.apply(rotated)
+    before = served.keys()
+    with served.ports.records.edit():
+        served.ports.records.drop("records", "Endpoint.iris")
+    served.apply(rotated)
+    assert served.keys() == before
+    assert [served.ask(key=key) for key in before] == [200, 200]
+    served.apply(served.endpoint("iris", key_rotations={"secondary": 2}))
+    assert served.keys()[0] == before[0]
+    assert served.keys()[1] != before[1]
+
+
 def test_a_count_that_is_lower_makes_another_key_and_one_that_is_left_out_makes_none(served):
     served.apply(served.endpoint("iris", key_rotations={"primary": 2, "secondary": 2}))
     before = served.keys()

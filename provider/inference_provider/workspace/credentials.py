@@ -44,9 +44,12 @@ def settle(state: State, desired: DesiredResource, before: Record | None) -> Non
     Args:
         state: Where keys are kept.
         desired: The endpoint.
-        before: As it was applied last; a key of another count of rotations is made again.
+        before: As it was applied last; a key of another count of rotations is made again. None
+            where it is new, or its record is lost: then callers keep keys that are there, as
+            nobody knows of which count they are.
     """
-    name, properties, old = desired.id.name, desired.properties, before.properties if before else {}
+    name, properties = desired.id.name, desired.properties
+    old = before.properties if before else properties
     if has_keys(properties):
         there = state.keys(name)
         wanted = tuple(
