@@ -180,3 +180,30 @@ def test_audiences_are_compared_as_the_router_does():
 def test_of_what_is_no_token_nobody_says_who_made_it(text):
     with pytest.raises(Unproven):
         issuer_of(text)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'{"sub": "ann", %s, "sub": "eve"}',
+        b'{"sub": "ann", %s, "exp": 99999999999}',
+        b'\xef\xbb\xbf{"sub": "ann", %s}',
+        b"[{%s}]",
+    ],
+)
+def test_claims_that_readers_may_read_otherwise_are_none(said):
+    rest = json.dumps({**GOOD, "sub": 1}).encode()[1:-1].replace(b', "sub": 1', b"")
+    whole = jwt.PyJWS().encode(said % rest, KEY, "ES256", headers={"kid": "one"})
+    assert why(whole) == "says no claims, or one of them twice"
+
+
+def test_a_head_that_says_something_twice_is_none():
+    _, body, _ = token().split(".")
+    twice = base64.urlsafe_b64encode(b'{"alg":"none","alg":"ES256"}').rstrip(b"=").decode()
+    assert why(f"{twice}.{body}.x") == "not a token"
+
+
+def test_text_of_another_encoding_is_no_claims():
+    text = json.dumps(GOOD).encode("utf-16")
+    whole = jwt.PyJWS().encode(text, KEY, "ES256", headers={"kid": "one"})
+    assert why(whole) == "says no claims, or one of them twice"

@@ -288,6 +288,13 @@ def test_a_reader_reads_and_nothing_else():
     }
 
 
+def test_a_role_on_one_endpoint_shows_no_assignment_of_the_others():
+    of_iris = role("Owner", scope="endpoints/iris")
+    client = Desk(SCIENTIST, of_iris).signed_in()
+    assert client.get(f"{IRIS}/access").status_code == 403
+    assert client.get(f"{IRIS}/logs").status_code == 200
+
+
 def test_a_data_scientist_calls_changes_and_reads_keys():
     found = codes(Desk(SCIENTIST).signed_in())
     refused = {what for what, code in found.items() if code == 403}

@@ -67,6 +67,8 @@ NEEDS: Mapping[tuple[str, str], str] = {
     ("POST", f"{OF_ENDPOINT}/test"): SCORE,
 }
 """What a page needs beside that its endpoint, or all, may be read; any other page is refused."""
+_OF_ALL = (READ_ASSIGNMENTS,)
+"""What must be allowed on the workspace: the page of an endpoint shows all of that."""
 MOST_OF_ONE = 5
 """Browsers that one principal may be signed in with; the one that came first goes."""
 SIGN_INS_PER_MINUTE, PAGES_PER_MINUTE = 10, 300
@@ -227,7 +229,8 @@ def _admitted(given: Pages, tokens: Tokens, asked: Asked, path: str) -> Asked:
     _refuse(given, caller, READ_ENDPOINT, scope)
     if needed := _needed(given, asked.request.method, path, endpoint):
         pinned = asked.form.text("deployment") if needed == SCORE else ""
-        _refuse(given, caller, needed, Scope.endpoint(endpoint, pinned) if endpoint else scope)
+        of_one = endpoint and needed not in _OF_ALL
+        _refuse(given, caller, needed, Scope.endpoint(endpoint, pinned) if of_one else Scope())
     session = asked.console.session
     assert isinstance(session, SessionOf)
     writes = bool(endpoint) and given.desk.decide(caller, WRITE_ENDPOINT, scope).allowed
