@@ -32,6 +32,7 @@ from inference_provider.spec.sources import ListenedAddress, SourceRange, meant_
 from inference_provider.spec.target import Place
 from inference_provider.spec.tls import TlsSettings
 from inference_provider.spec.traces import TraceSettings
+from inference_provider.spec.unchecked import unchecked
 
 
 def _an_absolute_path(text: str) -> str:
@@ -238,4 +239,7 @@ def recorded_space(fields: Mapping[str, Any]) -> WorkspaceSpec:
         MetricsSettings.model_validate(known.get("metrics"))
     except ValidationError:  # of a newer release, which has them go elsewhere too
         known.pop("metrics", None)
-    return WorkspaceSpec(**known)
+    try:
+        return WorkspaceSpec(**known)
+    except ValidationError:  # of a release that took what is refused now
+        return unchecked(WorkspaceSpec, known)
