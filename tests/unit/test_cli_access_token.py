@@ -87,3 +87,26 @@ def test_a_workspace_without_a_service_gives_none(served):
     )
     assert told(served, "token", "user:ann") == f"error: make a token of {told_so}"
     assert told(served, "rotate") == f"error: rotate the signing key of {told_so}"
+
+
+def test_the_journal_tells_the_groups_that_a_token_names(asked):
+    assert asked("access", "token", "user:ann", "--group", "ops", "--group", "dev").exit_code == 0
+    assert " for user 'ann' in ops, dev, until " in asked("journal").stdout
+
+
+def test_nobody_and_groups_that_no_token_can_name_are_refused(asked):
+    assert told(asked, "token", "user:") == (
+        "error: the command line has 1 fault:\n"
+        "  user:: names nobody; write a name behind it: user:ann"
+    )
+    groups = ("--group", "dev", "--group", "\x1b[31m", "--group", "x" * 201)
+    assert told(asked, "token", "user:ann", *groups) == (
+        "error: Workspace 'default' has 2 faults:\n"
+        "  group 2: a name has 1 to 200 letters, all of which can be written down\n"
+        "  group 3: a name has 1 to 200 letters, all of which can be written down"
+    )
+    many = [word for n in range(100) for word in ("--group", f"{n:0>200}")]
+    assert told(asked, "token", "user:ann", *many) == (
+        "error: Workspace 'default' has 1 fault:\n"
+        "  groups: a token that names 100 is longer than one that is taken; name fewer"
+    )

@@ -258,8 +258,10 @@ def _action(written: str) -> str:
 
 
 def _principal(session: Session, place: str, written: str) -> Principal:
-    kind, _, name = written.partition(":")
-    if name and kind in get_args(PrincipalKind):
+    kind, colon, name = written.partition(":")
+    if colon and kind in get_args(PrincipalKind):
+        if not name:
+            raise _wrong(written, "names nobody", f"write a name behind it: {kind}:ann")
         if kind == "identity" and not name.startswith("endpoints/"):
             find(session, Kind.IDENTITY, name, place)
         found: Any = kind

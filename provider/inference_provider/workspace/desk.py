@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple, get_args
 
 from inference_provider.access import Decision, Principal, PrincipalKind, Scope, decide
-from inference_provider.errors import Fault, SpecError, TargetError
+from inference_provider.errors import Fault, SpecError, TargetError, at_most
 from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.printable import one_line
 from inference_provider.role_needs import Grants
@@ -19,7 +19,13 @@ from inference_provider.router.scorers import provider_check
 from inference_provider.router.table import ProviderCheck, TokenCheck
 from inference_provider.spec.roles import LIST_KEYS, READ_ENDPOINT, TOKEN
 from inference_provider.workspace import credentials
-from inference_provider.workspace.bearer import Takes, Unproven, claims_of, issuer_of
+from inference_provider.workspace.bearer import (
+    LONGEST_BYTES,
+    Takes,
+    Unproven,
+    claims_of,
+    issuer_of,
+)
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.kept_keys import Keys
 from inference_provider.workspace.opened import Workspace
@@ -51,6 +57,8 @@ _ID = re.compile(r"[0-9a-f]{32}")
 _ISSUE, _COMMAND = "issue workspace token", "workspace service"
 _LONGEST_NAME = 200
 """Of a caller: two names that begin alike would be one in the journal and in a model's requests."""
+_GROUPS_TOLD = 20
+"""Of a token, in the journal; the rest are counted."""
 
 Fetched = Callable[[str], str]
 """The keys that were last fetched from a URL; empty where there are none."""
@@ -95,14 +103,15 @@ class Desk:
         """Return a token by which the workspace service knows somebody.
 
         Raises:
-            SpecError: The lifetime is too short or too long, or the name.
+            SpecError: The lifetime is too short or too long, or a name, or there are too many.
             TargetError: The workspace has no service, or its key cannot be read; or there is no
                 such identity.
         """
         credentials.refuse_lifetime(lifetime, LONGEST_LIFETIME, self.id)
-        if not _is_name(who.name):
+        fields = {"principal": who.name, **{f"group {n}": one for n, one in enumerate(groups, 1)}}
+        if unusable := [name for name, text in fields.items() if not _is_name(text)]:
             reason = f"a name has 1 to {_LONGEST_NAME} letters, all of which can be written down"
-            raise SpecError((Fault("principal", reason),), str(self.id))
+            raise SpecError(tuple(Fault(one, reason) for one in unusable), str(self.id))
 
         def settled(there: SigningKeys | None) -> SigningKeys:
             return there or SigningKeys(newer=new_signing_key())
@@ -111,7 +120,11 @@ class Desk:
         more = {"principal_type": who.kind, "groups": list(groups), _SINCE: since}
         now = self._workspace.clock.now()
         issued = issue(_check(self.id, keys), keys, who.name, now, lifetime, more=more)
-        why = f"{issued.id} for {who}, until {issued.expires:%Y-%m-%d %H:%M} UTC"
+        if len(issued.value) > LONGEST_BYTES:
+            reason = f"a token that names {len(groups)} is longer than one that is taken"
+            raise SpecError((Fault("groups", reason, "name fewer"),), str(self.id))
+        also = f" in {', '.join(at_most(groups, _GROUPS_TOLD))}" if groups else ""
+        why = f"{issued.id} for {who}{also}, until {issued.expires:%Y-%m-%d %H:%M} UTC"
         self._workspace.note_first(self.id, actor, _ISSUE, why=one_line(why))
         return issued
 
