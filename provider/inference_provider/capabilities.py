@@ -236,8 +236,21 @@ class TargetCapabilities(Frozen):
     has_image_of: Callable[[DesiredResource, WorkspaceSpec | None], bool] = _builds_nothing
     """Says whether the target has what a workspace or an environment runs, so that the image which
     that is built of is needed no more; of the second it is told the workspace, if that is known."""
+    cutting: frozenset[str] = frozenset()
+    """Fields of a workspace that its router's listener is made of: a change of one gives requests
+    that are under way 10 s to end."""
     reasons: Mapping[Capability, Answer] = {}
     """The target's own reasons for what it cannot do."""
+
+    def cut_note(self, changed: Iterable[str]) -> str:
+        """Say that changes of a workspace cut long requests, by their paths; empty if none does."""
+        fields = sorted({path.partition(".")[0] for path in changed} & self.cutting)
+        if not fields:
+            return ""
+        return (
+            f"a change of {' and '.join(fields)} ends the connections that are open: a request that"
+            " takes more than 10 s from then on is cut, and so is a websocket"
+        )
 
     def fault(
         self, path: str, capability: Capability, asked: str = "", supported: str = ""

@@ -229,6 +229,7 @@ class Pipeline:
             yield f"{place} has no workspace of this name yet"
         if self._target.images and action.desired:
             yield self._target.images.note(action.desired.spec)
+        yield self._target.capabilities.cut_note(change.path for change in action.changes)
 
     def _about_assignment(self, wanted: DesiredResource, own: Mapping[str, CustomRole]) -> str:
         """Say that an assignment lets an identity deploy by itself; most do not."""
@@ -252,8 +253,7 @@ class Pipeline:
         told = notes(found, observed)
         found = Plan(actions=(*found.actions, *self._leftovers(names, observed, stack.name)))
         if not found.actions:
-            place = self._target.home().name
-            where = f" on {place}" if place else ""
+            where = f" on {place}" if (place := self._target.home().name) else ""
             told.append(f"nothing in {', '.join(names)}{where} belongs to stack '{stack.name}'")
         return Planned(stack, names, observed, found, tuple(told))
 

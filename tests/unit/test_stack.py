@@ -114,6 +114,22 @@ def test_a_plan_says_where_a_new_workspace_comes_to(pipeline, target, tmp_path):
     assert planned.notes == (f"Workspace 'other': {host} has no workspace of this name yet",)
 
 
+def test_a_plan_says_that_a_change_of_the_listener_cuts_long_requests(
+    pipeline, target, applied, tmp_path
+):
+    able = {"traces": True, "cutting": frozenset({"traces", "trusted_hops"})}
+    target.memory.capabilities = target.capabilities.model_copy(update=able)
+    url = "{otlp_endpoint: 'http://127.0.0.1:4318'}"
+    text = STACK.replace("target: memory}", f"target: memory, traces: {url}}}")
+    planned = pipeline.plan(Stack.load(written(tmp_path, text)))
+    assert planned.notes == (
+        "Workspace 'lab': a change of traces ends the connections that are open: a request that"
+        " takes more than 10 s from then on is cut, and so is a websocket",
+    )
+    other = STACK.replace("target: memory}", "target: memory, tags: {team: ml}}")
+    assert pipeline.plan(Stack.load(written(tmp_path, other))).notes == ()
+
+
 def test_without_pruning_nothing_is_deleted(pipeline, applied, tmp_path):
     stack = Stack.load(written(tmp_path, ELSEWHERE))
     assert steps(pipeline.plan(stack, prune=False)) == ["create Workspace 'other'"]

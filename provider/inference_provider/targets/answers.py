@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from inference_provider.capabilities import Answer, Capability
 
+CUTTING = frozenset({"traces", "trusted_hops", "trusted_proxies"})
+"""Fields of a workspace that are in the listener of an Envoy; Envoy drains the one from before."""
 ALIKE: Mapping[Capability, Answer] = {
     "app_insights": Answer("there is no Application Insights", "leave it false"),
     "model_types": Answer(

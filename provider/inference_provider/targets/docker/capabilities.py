@@ -16,7 +16,7 @@ from inference_provider.spec import (
 )
 from inference_provider.spec.deployment import Probe
 from inference_provider.spec.traffic import TrafficSpec
-from inference_provider.targets.answers import ALIKE
+from inference_provider.targets.answers import ALIKE, CUTTING
 from inference_provider.targets.docker.amounts import refused
 from inference_provider.targets.samples import rule_faults
 from inference_provider.targets.transport import tls_faults, tls_notes
@@ -106,6 +106,7 @@ def docker_capabilities(
         source_ranges=True,
         metrics=True,
         traces=True,
+        cutting=CUTTING,
         workspace_faults=_workspace_faults,
         notes=tls_notes,
         image_fault=image_fault,

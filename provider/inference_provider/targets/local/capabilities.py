@@ -17,7 +17,7 @@ from inference_provider.spec import (
     WorkspaceSpec,
 )
 from inference_provider.spec.service import ServiceSettings
-from inference_provider.targets.answers import ALIKE
+from inference_provider.targets.answers import ALIKE, CUTTING
 from inference_provider.targets.envoy.authorities import ca_file
 from inference_provider.targets.listening import EVERYWHERE, address_fault, bind_fault
 from inference_provider.targets.local.machine import Fit, own_network_fit
@@ -105,6 +105,7 @@ def local_capabilities(
         outbound_rules=True,
         tls=True,
         traces=True,
+        cutting=CUTTING,
         logs=True,
         metrics=True,
         service=True,
