@@ -22,12 +22,21 @@ class Case:
         self.at_s, self.requests, self.failed = 0.0, 0, 0
         self.measurable = True
         self.asked: list[list[str]] = []
+        self.told: list[tuple[str, ...]] = []
         self.canaries = self.another()
 
     def another(self) -> Canaries:
         """Return what watches in a new process, which remembers nothing."""
         measure, clock_s = self._counts, lambda: self.at_s
-        return Canaries(self.lab.target, "lab", measure, actor=SERVICE, clock_s=clock_s)
+        return Canaries(
+            self.lab.target,
+            "lab",
+            measure,
+            actor=SERVICE,
+            clock_s=clock_s,
+            unreadable=lambda: self.lab.target.unreadable_rollouts("lab"),
+            tell=lambda *event: self.told.append(event),
+        )
 
     def _counts(self, names):
         self.asked.append(names)
@@ -67,6 +76,26 @@ def test_a_good_version_gets_its_steps_when_they_are_baked(case):
     case.looks(1)
     assert case.asked[-1] == ["iris/green"]
     assert len(case.asked) == 41  # nothing is measured once it has ended
+
+
+def test_a_rollout_that_cannot_be_read_is_told_once_with_what_to_do(case):
+    kept = case.lab.ports.records.read("shifts", "iris").decode()
+
+    def keep(text: str) -> None:
+        with case.lab.ports.records.edit():
+            case.lab.ports.records.put("shifts", "iris", text)
+
+    case.looks(2)
+    keep("{")
+    case.looks(3)
+    [(endpoint, name, message)] = case.told
+    assert (endpoint, name) == ("iris", "RolloutUnreadable")
+    assert "file is corrupt; restore it, or split the traffic of its endpoint by hand" in message
+    keep(kept)
+    case.looks(1)
+    keep("{")
+    case.looks(1)
+    assert len(case.told) == 2
 
 
 def test_a_bad_version_goes_back_at_the_first_look_that_sees_it(case):

@@ -20,7 +20,7 @@ from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.secret_stores.opened import open_store
 from inference_provider.service.alerting import Alerting, Place
 from inference_provider.service.autoscaler import AT_ONCE, Autoscaler, Samples
-from inference_provider.service.canaries import Canaries, watch
+from inference_provider.service.canaries import Canaries, Tell, watch
 from inference_provider.service.decisions import FILE_BYTES, Decisions
 from inference_provider.service.faults import Faults
 from inference_provider.service.log_export import LogExport
@@ -130,10 +130,11 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
     metering = Metering(target.meter(workspace), router.metrics, workspace)
     logs = LogExport(lambda: log_sources(folders), router.logs, folders.sent_logs, workspace)
     counts, mover = target.local.counts(workspace), current_actor("rollout")
-    canaries = Canaries(target, workspace, counts, actor=mover)
+    lost, tell = partial(target.unreadable_rollouts, workspace), _tells(folders.folder)
+    canaries = Canaries(target, workspace, counts, actor=mover, unreadable=lost, tell=tell)
     held = router.beside.held
     waking = Waking(held.room.ask, lambda: target.publish(workspace), held.is_any)
-    alerting = _alerts(target, workspace, folders.alerts, folders.folder)
+    alerting = _alerts(target, workspace, folders.alerts, tell)
 
     def beats(loop: str) -> Beat:
         heart.beat(loop)  # one that hangs in its first look is seen, too
@@ -150,16 +151,20 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
     return _Place(target, workspace, samples, actor, *files, waking, look_on=look_on, begin=begin)
 
 
-def _alerts(
-    target: "LocalTarget | DockerTarget", workspace: str, states: Path, folder: Path
-) -> Alerting:
-    """Return what watches alerts; its events go where `log_of` has them of a folder."""
+def _tells(folder: Path) -> Tell:
+    """Return what writes down events of endpoints, where `log_of` has them of a folder."""
     events = EventLog(log_of(folder))
 
     def tell(endpoint: str, name: str, message: str) -> None:
         with suppress(OSError):  # a full disk
             events.write("", name, message, endpoint)
 
+    return tell
+
+
+def _alerts(
+    target: "LocalTarget | DockerTarget", workspace: str, states: Path, tell: Tell
+) -> Alerting:
     def of(endpoint: str) -> ResourceId:
         return ResourceId(kind=Kind.ENDPOINT, workspace=workspace, name=endpoint)
 
@@ -202,12 +207,14 @@ def _on_its_engine(workspace: str) -> _Place:
     target = DockerTarget("docker")
     actor = Actor(user=workspace, command="autoscaler")
     mover = Actor(user=workspace, command="rollout")
-    canaries = Canaries(target, workspace, target.docker.counts(workspace), actor=mover)
+    counts, tell = target.docker.counts(workspace), _tells(Path(FOLDER))
+    lost = partial(target.unreadable_rollouts, workspace)
+    canaries = Canaries(target, workspace, counts, actor=mover, unreadable=lost, tell=tell)
     files = (Path(FOLDER) / DECISIONS, Path(FOLDER) / FAULTS)
     waking = Waking(target.docker.router(workspace).waits)
     meter, settings = target.meter(workspace), target.docker.metrics(workspace)
     metering = Metering(meter, settings, workspace, Path(FOLDER) / METRICS)
-    alerting = _alerts(target, workspace, Path(FOLDER) / ALERTS, Path(FOLDER))
+    alerting = _alerts(target, workspace, Path(FOLDER) / ALERTS, tell)
 
     def begin() -> None:
         metering.run()

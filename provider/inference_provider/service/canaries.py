@@ -25,6 +25,13 @@ PERIOD_S = 1.0
 Measure = Callable[[Collection[str]], Mapping[str, Counts] | None]
 """What is counted now of deployments, by `<endpoint>/<deployment>`; None when it cannot be."""
 
+Tell = Callable[[str, str, str], None]
+"""Told an endpoint, the name of an event, and a sentence."""
+
+
+def _nobody(_endpoint: str, _name: str, _message: str) -> None:
+    pass
+
 
 @dataclass(frozen=True)
 class _Watched:
@@ -54,12 +61,28 @@ class Canaries:
         *,
         actor: Actor,
         clock_s: Callable[[], float] = time.monotonic,
+        unreadable: Callable[[], Mapping[str, str]] = dict,
+        tell: Tell = _nobody,
     ) -> None:
+        """Prepare to watch.
+
+        Args:
+            engine: Moves splits.
+            workspace: Whose.
+            measure: Counts what deployments answered.
+            actor: Who moves them.
+            clock_s: Seconds of a clock that never decreases.
+            unreadable: Returns why what is kept of a split cannot be read, by endpoint.
+            tell: Writes down what happened to an endpoint.
+        """
         self._engine = engine
         self._workspace = workspace
         self._measure = measure
         self._actor = actor
         self._clock_s = clock_s
+        self._unreadable, self._tell = unreadable, tell
+        self._lost: set[str] = set()
+        """Endpoints of which that was told."""
         self._watched: dict[str, _Watched] = {}
 
     @property
@@ -74,6 +97,7 @@ class Canaries:
             Exception: One could not be moved, or nothing could be read; the next look tries
                 it again, and the others have moved.
         """
+        self._tell_lost(self._unreadable())
         there = self._engine.shifts(self._workspace)
         names = {one.id.name for one in there}
         self._watched = {name: one for name, one in self._watched.items() if name in names}
@@ -88,6 +112,11 @@ class Canaries:
                 faults.append(fault)
         if faults:
             raise faults[0]
+
+    def _tell_lost(self, found: Mapping[str, str]) -> None:
+        for endpoint in found.keys() - self._lost:
+            self._tell(endpoint, "RolloutUnreadable", found[endpoint])
+        self._lost = {*found}
 
     def _look_at(self, one: UnderWay, counts: Mapping[str, Counts] | None) -> None:
         name = one.id.name

@@ -85,6 +85,12 @@ def _in_force(record: Record, shifts: Mapping[str, Shift], served: _Served) -> R
     return found.on_the_way(record) if found and found.is_of(record) else record
 
 
+def unreadable_rollouts(state: State) -> dict[str, str]:
+    """Return why what is kept of a split on its way cannot be read, by endpoint."""
+    _, faults = state.readable_section(SHIFTS, Shift.model_validate_json)
+    return {endpoint: str(fault) for endpoint, fault in faults.items()}
+
+
 def is_any_moving(state: State) -> bool:
     """Whether a split is on its way; one that cannot be read may be."""
     try:

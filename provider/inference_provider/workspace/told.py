@@ -20,6 +20,7 @@ from inference_provider.workspace.kept_alerts import (
 )
 from inference_provider.workspace.logged import CallQuery, LogLine, LogQuery
 from inference_provider.workspace.opened import Workspace
+from inference_provider.workspace.shifts import unreadable_rollouts
 from inference_provider.workspace.statuses import Event
 
 _LAST = LogQuery()
@@ -66,6 +67,11 @@ class Told(ABC):
         """Return the endpoints whose alert rules cannot be read."""
         opened = self._workspace(workspace)
         return unreadable_in(opened.state) if opened.ports.records.exists() else frozenset()
+
+    def unreadable_rollouts(self, workspace: str) -> Mapping[str, str]:
+        """Return why what is kept of a split on its way cannot be read, by endpoint."""
+        opened = self._workspace(workspace)
+        return unreadable_rollouts(opened.state) if opened.ports.records.exists() else {}
 
     def alert_webhooks(self, endpoint: ResourceId) -> Mapping[str, SecretStr]:
         """Return who is told of an endpoint's alerts, in clear text; nobody where that is gone."""
