@@ -103,6 +103,11 @@ class Load:
         self._threads = [threading.Thread(target=self._run) for _ in range(6)]
         self.answers: list[object] = []
 
+    @property
+    def target(self) -> tuple[str, dict[str, str]]:
+        """Where a request goes, and its headers."""
+        return self._url, self._headers
+
     def __enter__(self) -> "Load":
         for thread in self._threads:
             thread.start()

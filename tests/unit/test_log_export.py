@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
@@ -13,7 +14,7 @@ from inference_provider.spec.logs import LogSettings
 from inference_provider.targets.event_log import EventLog, log_of
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.log_sources import log_sources
-from inference_provider.targets.log_tail import Source
+from inference_provider.targets.log_tail import Source, new_lines
 from inference_provider.targets.sent_logs import SentLogs, described, read
 from inference_provider.workspace.log_rows import Row
 
@@ -372,7 +373,7 @@ def test_a_row_that_is_no_record_comes_as_it_is_and_stops_no_other(tmp_path, col
     log.write_bytes(b"one\ntwo\n")
     rows: dict[bytes, Row] = {b"one": {"\ud800": 1}, b"two": {"Message": "two"}}
     export = LogExport(
-        lambda: [Source("a", (log,), lambda line: rows[line.text])],
+        lambda: [Source("a", partial(new_lines, (log,)), lambda line: rows[line.text])],
         lambda: LogSettings(otlp_endpoint=collector.url),
         tmp_path / "book.json",
         "lab",
@@ -406,7 +407,7 @@ def test_a_line_that_nobody_foresaw_comes_as_it_is(tmp_path, collector):
         return {"Type": "T", "Message": {b"two": "2"}[line.text]}
 
     export = LogExport(
-        lambda: [Source("a", (log,), row)],
+        lambda: [Source("a", partial(new_lines, (log,)), row)],
         lambda: LogSettings(otlp_endpoint=collector.url),
         tmp_path / "book.json",
         "lab",

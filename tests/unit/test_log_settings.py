@@ -43,18 +43,33 @@ def test_settings_that_say_nothing_are_refused():
         LogSettings()
 
 
-@pytest.mark.parametrize(
-    "able",
-    [
-        docker_capabilities(lambda _base: Ledger(), lambda _image: "", lambda _one, _space: True),
-        kubernetes_capabilities(lambda: None, lambda: None),
-    ],
-    ids=["docker", "kubernetes"],
-)
-def test_targets_that_do_not_send_logs_yet_refuse_them_by_name(able):
+def test_a_cluster_does_not_send_logs_yet_and_refuses_them_by_name():
+    able = kubernetes_capabilities(lambda: None, lambda: None)
     said = "logs: not supported yet; leave it out"
     assert said in refused(able, target=able.name, logs={"otlp_endpoint": URL})
     assert said not in refused(able, target=able.name)
+
+
+@pytest.fixture
+def docker():
+    return docker_capabilities(lambda _base: Ledger(), lambda _image: "", lambda *_: True)
+
+
+def test_a_docker_host_sends_them_only_where_its_engine_s_socket_is_named(docker):
+    asked = {"target": "docker", "logs": {"otlp_endpoint": URL}}
+    assert refused(docker, **asked) == [
+        "logs.otlp_endpoint: a Docker host sends logs by a container that has the Engine's socket,"
+        " which is root of the host, and the workspace allows none; set its engine_socket, to"
+        " /var/run/docker.sock on most hosts, or leave it out"
+    ]
+    assert refused(docker, **asked, engine_socket="/var/run/docker.sock") == []
+
+
+def test_a_docker_host_bounds_no_log_by_age(docker):
+    assert refused(docker, target="docker", logs={"retention_days": 7}) == [
+        "logs.retention_days: a Docker Engine bounds what a container prints by size alone, not by"
+        " age; leave it out"
+    ]
 
 
 def test_this_machine_takes_them():

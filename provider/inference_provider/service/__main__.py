@@ -197,10 +197,12 @@ def _on_its_engine(workspace: str) -> _Place:
     """Open the Docker host that DOCKER_HOST names."""
     from inference_provider.targets.docker.autoscaler import (  # noqa: PLC0415 - as above
         ALERTS,
+        CONTAINERS,
         DECISIONS,
         FAULTS,
         FOLDER,
         METRICS,
+        SENT_LOGS,
     )
     from inference_provider.targets.docker.target import DockerTarget  # noqa: PLC0415
 
@@ -215,12 +217,16 @@ def _on_its_engine(workspace: str) -> _Place:
     meter, settings = target.meter(workspace), target.docker.metrics(workspace)
     metering = Metering(meter, settings, workspace, Path(FOLDER) / METRICS)
     alerting = _alerts(target, workspace, Path(FOLDER) / ALERTS, tell)
+    sources = target.docker.log_sources(workspace, Path(CONTAINERS))
+    declared = target.docker.logs(workspace)
+    logs = LogExport(sources, declared, Path(FOLDER) / SENT_LOGS, workspace)
 
     def begin() -> None:
         metering.run()
         watch(canaries)
         waking.run()
         alerting.run()
+        logs.run()
 
     samples = target.docker.samples(workspace)
     known = (target, workspace, samples, actor, *files, waking)

@@ -23,7 +23,6 @@ from inference_provider.targets.log_tail import (
     Position,
     Source,
     Tail,
-    new_lines,
 )
 from inference_provider.targets.private_file import write_private
 from inference_provider.targets.sent_logs import SentLogs, read
@@ -199,8 +198,8 @@ class LogExport:
                 break
             known = self._sent.positions.get(one.name)
             try:
-                tail = new_lines(one.paths, known, min(left_bytes, _OF_ONE_BYTES), left_lines)
-            except OSError as fault:  # it is another user's, or its disk fails: the others are sent
+                tail = one.tail(known, min(left_bytes, _OF_ONE_BYTES), left_lines)
+            except (OSError, InferenceError) as fault:  # the others are sent
                 self._say(one.name, f"{one.name} is not sent: {fault}")
                 continue
             self._said.pop(one.name, None)

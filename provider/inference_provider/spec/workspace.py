@@ -116,9 +116,9 @@ class WorkspaceSpec(SpecModel):
         None
     )
     """Path of the Docker Engine's socket on its host, `/var/run/docker.sock`, for the container
-    that keeps autoscale rules, moves splits, serves metrics and watches alerts there: with it that
-    is root of the host. Without it rules, rollouts, `metrics` and alerts on a Docker host are
-    refused."""
+    that keeps autoscale rules, moves splits, serves metrics, sends logs and watches alerts there:
+    with it that is root of the host. Without it rules, rollouts, `metrics`, `logs` and alerts on a
+    Docker host are refused."""
     identity_provider: Annotated[IdentityProvider | None, SECURITY] = None
     """Whose tokens endpoints of auth_mode `aad_token` take; there are none without it."""
     secret_store: Annotated[AnySecretStore, SECURITY] = EncryptedFileStore()
@@ -226,7 +226,7 @@ def _everybody(ranges: Collection[str]) -> str:
 
 _MADE_BY = (
     *("base_image", "runtime_image", "registry", "router_port", "cluster"),
-    *("engine_socket", "metrics"),
+    *("engine_socket", "metrics", "logs"),
     *("egress", "outbound_rules", "allow_unenforced_egress"),
     *("allowed_source_ranges", "trusted_proxies", "trusted_hops"),
 )
@@ -235,10 +235,11 @@ _MADE_BY = (
 def recorded_space(fields: Mapping[str, Any]) -> WorkspaceSpec:
     """Return a workspace by its record, as far as what a target makes for it depends on it."""
     known = {name: fields[name] for name in _MADE_BY if name in fields}
-    try:
-        MetricsSettings.model_validate(known.get("metrics"))
-    except ValidationError:  # of a newer release, which has them go elsewhere too
-        known.pop("metrics", None)
+    for name, model in (("metrics", MetricsSettings), ("logs", LogSettings)):
+        try:
+            model.model_validate(known.get(name))
+        except ValidationError:  # of a newer release, which has them go elsewhere too
+            known.pop(name, None)
     try:
         return WorkspaceSpec(**known)
     except ValidationError:  # of a release that took what is refused now

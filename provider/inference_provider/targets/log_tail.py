@@ -6,7 +6,7 @@ aside.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,7 @@ from inference_provider.observed import Frozen
 _HEAD_BYTES = 256
 LONGEST_BYTES = 64 * 1024
 """A longer line comes in pieces, so that one that never ends is not waited for."""
+_PLACES = ("position", "start")
 
 
 class Position(Frozen):
@@ -42,17 +43,6 @@ class Line(NamedTuple):
     """The same whenever it is read."""
 
 
-class Source(NamedTuple):
-    """One log."""
-
-    name: str
-    """In its workspace's folder."""
-    paths: Sequence[Path]
-    """Where its files may be, the newest first."""
-    row: Callable[[Line], dict[str, Any]]
-    """Returns what a line is, by the names of columns."""
-
-
 class Tail(NamedTuple):
     """What is new in a log."""
 
@@ -65,6 +55,18 @@ class Tail(NamedTuple):
     """Bytes after them."""
     lost: bool
     """Whether what the last position was in is gone, and there is more: lines may be missing."""
+
+
+class Source(NamedTuple):
+    """One log."""
+
+    name: str
+    """The same in its workspace as long as it is this log."""
+    tail: Callable[[Position | None, int, int], Tail]
+    """Returns what is new after a position, of so many bytes and lines; raises OSError or
+    InferenceError where it cannot be read. See `new_lines`."""
+    row: Callable[[Line], dict[str, Any]]
+    """Returns what a line is, by the names of columns."""
 
 
 class _Part(NamedTuple):
@@ -108,6 +110,22 @@ def new_lines(
             return _read(parts[place:], known.offset, most_bytes, most_lines)
         found = _read(parts[_first_since(known, parts) :], 0, most_bytes, most_lines)
         return found._replace(lost=bool(parts))
+
+
+def written(tail: Tail) -> dict[str, Any]:
+    """Return a tail as JSON may have it, whatever bytes its lines are."""
+    lines = [[one.text.decode("latin-1"), str(one.part), one.end, one.uid] for one in tail.lines]
+    places = {n: one and one.model_dump() for n, one in zip(_PLACES, tail[1:3], strict=True)}
+    return {"lines": lines, **places, "left": tail.left, "lost": tail.lost}
+
+
+def read(told: Mapping[str, Any]) -> Tail:
+    """Return the tail that was written so."""
+    lines = [
+        Line(text.encode("latin-1"), Path(part), end, uid) for text, part, end, uid in told["lines"]
+    ]
+    position, start = (told[n] and Position.model_validate(told[n]) for n in _PLACES)
+    return Tail(lines, position, start, told["left"], told["lost"])
 
 
 def _place(known: Position, parts: Sequence[_Part]) -> int | None:

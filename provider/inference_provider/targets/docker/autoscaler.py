@@ -1,9 +1,9 @@
 """The container with the service of a workspace on a Docker host.
 
-It keeps autoscale rules, moves splits that are on their way, watches alerts, and has metrics go
-where the workspace declares it. It has the Engine's socket, with which it is root of the host, so
-there is one only where the workspace names that socket. It runs the image of the router: in no
-network, or in the host's while it has to send or serve something, since the page and most
+It keeps autoscale rules, moves splits that are on their way, watches alerts, and has metrics and
+logs go where the workspace declares it. It has the Engine's socket, with which it is root of the
+host, so there is one only where the workspace names that socket. It runs the image of the router:
+in no network, or in the host's while it has to send or serve something, since the page and most
 collectors are on that one's loopback. When it ends, counts and splits stay as they are. What it is
 called is from when it did nothing but to keep rules.
 """
@@ -31,6 +31,8 @@ from inference_provider.targets.docker.library import errors
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.event_log import events_in, log_of
 from inference_provider.targets.rule_faults import read
+from inference_provider.targets.sent_logs import described
+from inference_provider.targets.sent_logs import read as read_sent
 from inference_provider.targets.service_needs import Needs, needs_of
 from inference_provider.workspace.alert_states import States, notes_of
 from inference_provider.workspace.alert_states import read as read_alerts
@@ -41,6 +43,10 @@ from inference_provider.workspace.statuses import Event
 FOLDER, DECISIONS, FAULTS = "/service", "decisions.jsonl", "faults.json"
 METRICS = "metrics.json"
 """File with what keeps metrics from going somewhere: sentences."""
+SENT_LOGS = "sent_logs.json"
+"""File with how far logs have been sent."""
+CONTAINERS = "/run/containers"
+"""Where it has the Engine's folder of containers, while logs are sent."""
 ALERTS = "alerts.json"
 """File with how alerts stand, and what their webhooks are still to be told."""
 FAULT = "fault"
@@ -132,7 +138,7 @@ class Autoscaler:
         socket = self._wanted_socket()
         if not socket:
             return not there
-        return len(there) == 1 and _is_as_wanted(there[0], image, socket, _network(needs))
+        return len(there) == 1 and _is_as_wanted(there[0], image, socket, needs)
 
     def _settle(self, image: str) -> None:
         """Look again, since another may have done it, and do what is to be done."""
@@ -187,10 +193,16 @@ class Autoscaler:
         from docker.types import Mount  # noqa: PLC0415 - as in `library.py`
 
         labels = names.labels(self._workspace, names.AUTOSCALER)
-        more = {names.NAME: self._name, names.MADE_OF: image, names.SOCKET: socket}
         needs = needs_of(self._state)
+        more = {names.NAME: self._name, names.MADE_OF: image, names.SOCKET: socket}
+        more[names.SENDS_LOGS] = _sends_logs(needs)
         # by a bind that is written as text, the Engine would make a folder of a path that is wrong
         mounts = [Mount(SOCKET, socket, type="bind"), Mount(FOLDER, self._name, type="volume")]
+        if needs.logs:
+            logs = Mount(CONTAINERS, f"{self._host.folder}/containers", type="bind", read_only=True)
+            # what is mounted below, such as shared memory, is none of it
+            logs["BindOptions"] = {"NonRecursive": True}
+            mounts.append(logs)
         about = f"the {needs.name} of workspace '{self._workspace}'"
         with self._host.asked("start", about) as api:
             api.create_volume(self._name, labels=labels)
@@ -234,10 +246,12 @@ class Autoscaler:
             said = " ".join(self._host.last_lines(container["Id"], 1).split())[-300:]
             state = f"ends again and again: {needs.lost}; it says: {said}"
             return {"missing": f"the {needs.name} {state}"}
-        metrics = self._said_of_metrics(needs.metrics, is_taken) if needs.metrics else ()
+        sent = [*self._said_of_metrics(needs.metrics, is_taken)] if needs.metrics else []
+        if needs.logs:
+            sent.append(described(needs.logs, read_sent(self._file(SENT_LOGS, b"{}"))))
         alerts = notes_of(self.alerts(), datetime.now(UTC)) if needs.alerts else {}
         unkept = self._unkept() if needs.rules else {}
-        return {"beside": needs.running(metrics), "unkept": unkept, "alerts": alerts}
+        return {"beside": needs.running(sent), "unkept": unkept, "alerts": alerts}
 
     def _said_of_metrics(
         self, declared: MetricsSettings, is_taken: Callable[[int], bool]
@@ -295,11 +309,17 @@ def _network(needs: Needs) -> str:
     return "host" if needs.connects else "none"
 
 
-def _is_as_wanted(there: Mapping[str, Any], image: str, socket: str, network: str) -> bool:
+def _sends_logs(needs: Needs) -> str:
+    return "yes" if needs.logs else ""
+
+
+def _is_as_wanted(there: Mapping[str, Any], image: str, socket: str, needs: Needs) -> bool:
     """Whether it runs, or is started again and again, as it would be made now."""
     labels = there["Labels"]
     made = labels[names.MADE_OF], labels[names.SOCKET], there["HostConfig"]["NetworkMode"]
-    return there["State"] in ("running", "restarting") and made == (image, socket, network)
+    same = made == (image, socket, _network(needs))
+    reads = labels.get(names.SENDS_LOGS, "") == _sends_logs(needs)
+    return there["State"] in ("running", "restarting") and same and reads
 
 
 def _is_overtaken(fault: TargetError) -> bool:

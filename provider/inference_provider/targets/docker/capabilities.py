@@ -25,6 +25,7 @@ _REASONS: Mapping[Capability, Answer] = {
     **ALIKE,
     "gpu_count": Answer("{asked}, and the host has {supported}", "ask for fewer"),
 }
+_NO_AGE = "a Docker Engine bounds what a container prints by size alone, not by age"
 _FIRST_FREE = 1024
 """From here on a process without a capability may listen."""
 
@@ -64,6 +65,10 @@ def _workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
     yield from tls_faults(spec)
     if spec.metrics and not spec.engine_socket:
         yield _no_socket("metrics", "serves and sends metrics", "leave it out")
+    if spec.logs and spec.logs.otlp_endpoint and not spec.engine_socket:
+        yield _no_socket("logs.otlp_endpoint", "sends logs", "leave it out")
+    if spec.logs and spec.logs.retention_days:
+        yield Fault("logs.retention_days", _NO_AGE, "leave it out")
     port = spec.metrics.port if spec.metrics else None
     if port and port < _FIRST_FREE:
         reason = f"{port} cannot be listened on: its container has no right to"
@@ -107,6 +112,7 @@ def docker_capabilities(
         metrics=True,
         traces=True,
         cutting=CUTTING,
+        logs=True,
         workspace_faults=_workspace_faults,
         notes=tls_notes,
         image_fault=image_fault,

@@ -12,7 +12,11 @@ RESTART = "unless-stopped"
 _SHARED_MEMORY = "2g"
 """Where nothing else is asked for: Azure ML's own default. Docker's 64 MiB are too few for servers
 that pass tensors in `/dev/shm`. What is used of it counts as memory of the container."""
-_LOG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
+_LOG = {
+    "Type": "json-file",
+    "Config": {"max-size": "10m", "max-file": "3", "compress": "false"},
+}
+"""Files that `log_sources.py` reads, whatever the Engine does of its own."""
 
 
 def hardened() -> dict[str, Any]:

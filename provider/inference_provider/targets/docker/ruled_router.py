@@ -5,6 +5,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from inference_provider.errors import Interrupted, TargetError
+from inference_provider.serving.image import ROUTER_FOLDER
+from inference_provider.spec.logs import LogSettings
 from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.targets.docker.autoscaler import Autoscaler
 from inference_provider.targets.docker.host import DockerHost
@@ -12,8 +14,9 @@ from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.router import DockerRouter, Endpoints
 from inference_provider.targets.envoy.room import Said
 from inference_provider.targets.envoy.spans import said_of_traces
+from inference_provider.targets.log_tail import Position, Tail, read
 from inference_provider.targets.request_counts import Cumulative
-from inference_provider.targets.service_needs import metrics_of, traces_of
+from inference_provider.targets.service_needs import logs_of, metrics_of, traces_of
 from inference_provider.workspace.ports import Tell
 from inference_provider.workspace.statuses import RouterStatus
 
@@ -100,6 +103,24 @@ class RuledRouter(DockerRouter):
         cumulated = {name: tuple(map(tuple, steps)) for name, steps in histograms.items()}
         return counters, cumulated
 
+    def access_logs(self) -> Iterator[tuple[str, str]]:
+        """Yield the containers that write calls, by the volume that these are in.
+
+        One that is replaced ends after its last request, and its volume goes with it.
+        """
+        for one in self._listed():
+            for mount in one["Mounts"]:
+                if mount.get("Destination") == ROUTER_FOLDER:
+                    yield str(mount["Name"]), str(one["Id"])
+
+    def new_calls(self, container: str, known: Position | None, most: int, lines: int) -> Tail:
+        """Return the lines of the access log of a container; see `new_lines`.
+
+        Raises TargetError where it does not answer.
+        """
+        place = known and known.model_dump()
+        return read(self._ask("new_calls", container, known=place, bytes=most, lines=lines))
+
     def disk_used(self) -> float:
         """Return how full the disk of the Engine's volumes is, in percent."""
         return float(self._ask("disk_used"))
@@ -115,6 +136,10 @@ class RuledRouter(DockerRouter):
         with suppress(TargetError):
             return self._ask("free_port", host="127.0.0.1", ports=[port]) is None
         return True
+
+    def logs(self) -> LogSettings | None:
+        """Return what is declared of logs; None for nothing."""
+        return logs_of(self._state)
 
     def metrics(self) -> MetricsSettings | None:
         """Return where what is measured goes; None where it goes nowhere."""

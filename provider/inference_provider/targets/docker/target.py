@@ -4,12 +4,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import TargetError
 from inference_provider.spec import WorkspaceSpec
+from inference_provider.spec.logs import LogSettings
 from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.spec.target import Home, Place
 from inference_provider.targets.docker import names
@@ -22,6 +24,7 @@ from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.images import HostImages
 from inference_provider.targets.docker.kept_images import HostImageStore
 from inference_provider.targets.docker.locks import HostLocks
+from inference_provider.targets.docker.log_sources import LogSources
 from inference_provider.targets.docker.meter import HostPlace
 from inference_provider.targets.docker.network import remove_networks
 from inference_provider.targets.docker.records import HostRecords, make_empty_image
@@ -145,6 +148,21 @@ class DockerPlatform:
     def metrics(self, workspace: str) -> Callable[[], MetricsSettings | None]:
         """Return what says where that which is measured goes."""
         return self._open(workspace).router.metrics
+
+    def logs(self, workspace: str) -> Callable[[], LogSettings | None]:
+        """Return what says where logs go."""
+        return self._open(workspace).router.logs
+
+    def log_sources(self, workspace: str, folder: Path) -> LogSources:
+        """Return what says which logs there are.
+
+        Args:
+            workspace: Whose.
+            folder: Where the Engine's folder of containers is here.
+        """
+        opened = self._open(workspace)
+        events = opened.ports.compute.events
+        return LogSources(self.host, workspace, opened.router, events, folder)
 
     def counts(self, workspace: str) -> RequestCounts:
         """Return what counts the requests of a workspace's deployments, for rollouts."""

@@ -14,6 +14,11 @@ ACCESS_LOG_BACKUPS = 3
 ADMIN_TIMEOUT_S = 2.0
 
 
+def parts(log: Path) -> tuple[Path, ...]:
+    """Return the files of an access log, the newest first."""
+    return (log, *(log.with_name(f"{log.name}.{i}") for i in range(1, ACCESS_LOG_BACKUPS + 1)))
+
+
 def bound_log(log: Path, limit: int) -> None:
     """Rotate an access log that has reached `limit` bytes, dropping the oldest as needed.
 
@@ -21,7 +26,7 @@ def bound_log(log: Path, limit: int) -> None:
     has no rotation of its own: it keeps writing to the renamed file until told to open a new one,
     and is told again as long as there is none.
     """
-    older = [log.with_name(f"{log.name}.{i}") for i in range(1, ACCESS_LOG_BACKUPS + 1)]
+    older = parts(log)[1:]
     if _size(log) >= limit:
         for newer, path in reversed([*zip([log, *older], older, strict=False)]):
             with suppress(FileNotFoundError):

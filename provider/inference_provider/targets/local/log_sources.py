@@ -1,47 +1,30 @@
 """The logs of a workspace of this machine, and the rows that their lines are."""
 
-import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from inference_provider.observed import Kind, ResourceId
-from inference_provider.targets.envoy.log_bound import ACCESS_LOG_BACKUPS
+from inference_provider.targets.envoy.log_bound import parts as access_logs
 from inference_provider.targets.event_log import log_of
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.log_times import Written, logs_of_instances, parts
-from inference_provider.targets.log_tail import Line, Source
-from inference_provider.workspace.log_rows import TYPE, Row, console_row, event_row, traffic_row
+from inference_provider.targets.log_lines import call, event
+from inference_provider.targets.log_tail import Line, Source, new_lines
+from inference_provider.workspace.log_rows import Row, console_row
 from inference_provider.workspace.logged import LogLine
-from inference_provider.workspace.statuses import Event
 
 
 def log_sources(folders: Folders) -> Iterator[Source]:
     """Yield the access log, the events, and the log of each instance."""
-    calls = folders.router_folder / "access.log"
-    older = (calls.with_name(f"{calls.name}.{i}") for i in range(1, ACCESS_LOG_BACKUPS + 1))
-    yield Source("router/access.log", (calls, *older), partial(_call, folders.workspace))
+    calls = partial(new_lines, access_logs(folders.router_folder / "access.log"))
+    yield Source("router/access.log", calls, partial(call, folders.workspace))
     events = log_of(folders.folder)
     both = (events, events.with_name(f"{events.name}.1"))
-    yield Source("logs/events.jsonl", both, partial(_event, folders.workspace))
+    yield Source("logs/events.jsonl", partial(new_lines, both), partial(event, folders.workspace))
     for log in logs_of_instances(folders.folder / "logs"):
         name = "/".join(("logs", *log.parts[-3:]))
-        yield Source(name, parts(log), _console(folders.workspace, log))
-
-
-def _call(workspace: str, line: Line) -> Row:
-    read = _object(line)
-    if "endpoint" not in read:  # of an instance's way out, or cut short by a full disk
-        return _raw("outbound" if "outbound" in read else "traffic", line, read)
-    return traffic_row(workspace, read)
-
-
-def _event(workspace: str, line: Line) -> Row:
-    try:
-        return event_row(workspace, Event.model_validate(_object(line)))
-    except ValueError:
-        return _raw("events", line, {})
+        yield Source(name, partial(new_lines, parts(log)), _console(folders.workspace, log))
 
 
 def _console(workspace: str, log: Path) -> Callable[[Line], Row]:
@@ -57,16 +40,3 @@ def _console(workspace: str, log: Path) -> Callable[[Line], Row]:
         return console_row(deployment, LogLine(log.stem, text, written[line.part].before(line.end)))
 
     return row
-
-
-def _object(line: Line) -> dict[str, Any]:
-    try:
-        read = json.loads(line.text)
-    except ValueError:
-        return {}
-    return read if isinstance(read, dict) else {}
-
-
-def _raw(table: str, line: Line, read: dict[str, Any]) -> Row:
-    text = line.text.decode(errors="replace")
-    return {TYPE: table, "TimeGenerated": read.get("ts"), "Message": text}
