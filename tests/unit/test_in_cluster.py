@@ -4,15 +4,13 @@ import threading
 
 import pytest
 
-from inference_provider.service.in_cluster import keep
+from inference_provider.service.in_cluster import SPLITS, Alerts, keep
 from inference_provider.targets.kubernetes.service_probes import Probes
 from inference_provider.targets.loopback import loopback_client
 
 
 class Keeper:
     """Looks as a test says."""
-
-    any_moves = True
 
     def __init__(self, *faults: Exception | None) -> None:
         self.faults = [*faults]
@@ -47,10 +45,10 @@ def test_it_is_ready_once_a_look_went_well_and_not_while_the_last_one_did_not(pr
     probes, _ = probes
     assert asked(probes, "/ready") == 503
     keeper = Keeper(None)
-    keep(keeper, probes, keeper.ends)
+    keep(SPLITS, keeper, probes, keeper.ends, float)
     assert asked(probes, "/ready") == 200
     keeper = Keeper(OSError("the API server does not answer"))
-    keep(keeper, probes, keeper.ends)
+    keep(SPLITS, keeper, probes, keeper.ends, float)
     assert asked(probes, "/ready") == 503
 
 
@@ -59,7 +57,7 @@ def test_it_lives_as_long_as_it_looks(probes):
     at_s[0] = 1000.0
     assert asked(probes, "/live") == 503
     keeper = Keeper(OSError("the API server does not answer"))
-    keep(keeper, probes, keeper.ends)
+    keep(SPLITS, keeper, probes, keeper.ends, float)
     assert asked(probes, "/live") == 200
     assert asked(probes, "/healthz") == 404
 
@@ -67,7 +65,22 @@ def test_it_lives_as_long_as_it_looks(probes):
 def test_it_ends_after_the_look_that_it_is_in(probes):
     probes, _ = probes
     keeper = Keeper(None, None, None)
-    looked = threading.Thread(target=keep, args=(keeper, probes, keeper.ends))
+    looked = threading.Thread(target=keep, args=(SPLITS, keeper, probes, keeper.ends, float))
     looked.start()
     looked.join(20)
     assert keeper.faults == []
+
+
+def test_nothing_watches_alerts_before_any_is_declared():
+    rules: dict = {}
+    keepers = [Keeper(None, None, None)]
+    alerts = Alerts(lambda: rules, keepers.pop)
+    alerts.look()
+    assert len(keepers) == 1
+    rules["iris"] = {"slow": "rule"}
+    [keeper] = keepers
+    alerts.look()
+    assert (keepers, len(keeper.faults)) == ([], 2)
+    rules.clear()
+    alerts.look()  # what has fired is told to be removed
+    assert len(keeper.faults) == 1

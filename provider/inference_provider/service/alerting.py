@@ -132,6 +132,8 @@ class Place:
     incarnations: Callable[[], Mapping[str, str]] = dict
     """Returns which creation of an endpoint is there, by endpoint, of those that know theirs."""
     post: Callable[[SecretStr, Any], str] = field(default=send)
+    also: Callable[[str], None] = lambda _states: None
+    """Writes down what the file says where others read it. Raises InferenceError."""
 
 
 class Alerting:
@@ -336,6 +338,7 @@ class Alerting:
             return None
         try:
             _write(self._place.file, text)
+            self._place.also(text)
         except (OSError, InferenceError) as fault:
             return fault
         self._saved = text

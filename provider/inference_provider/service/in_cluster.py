@@ -1,30 +1,42 @@
 """The workspace service of a cluster, in a pod of its own: one more client of its workspace.
 
 It changes nothing but what others could change too, under the same locks, so its end at any moment
-loses nothing, and two of it for a moment make no step twice. The platform keeps autoscale rules,
-and each router pod serves its own metrics.
+loses nothing, and two of it for a moment make no step twice. How alerts stand lies in the cluster.
+The platform keeps autoscale rules, and each router pod serves its own metrics.
 """
 
 import os
 import signal
+import tempfile
 import threading
-from typing import Protocol
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
-from inference_provider.observed import Actor
+from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.secret_stores.opened import open_store
+from inference_provider.service.alerting import PERIOD_S as ALERTS_S
+from inference_provider.service.alerting import Alerting, Place
 from inference_provider.service.canaries import Canaries
 from inference_provider.service.looking import Keeper, look
 from inference_provider.spec.target import KubernetesPlace
 from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.kept_alerts import KeptAlerts
 from inference_provider.targets.kubernetes.kubeconfig import access
+from inference_provider.targets.kubernetes.meter import ClusterPlace
 from inference_provider.targets.kubernetes.pod_counts import PodCounts
 from inference_provider.targets.kubernetes.router_manifests import POD_IP
 from inference_provider.targets.kubernetes.service_probes import Probes
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
+from inference_provider.targets.meter import WorkspaceMeter
 from inference_provider.workspace.engine import Engine
+from inference_provider.workspace.kept_alerts import Rules
+from inference_provider.workspace.system_clock import SystemClock
 
 PERIOD_S, IDLE_S = 1.0, 3.0
-"""Between two looks: while a split moves, and while none does."""
+"""Between two looks at splits: while one moves, and while none does."""
+SPLITS, ALERTS = "splits", "alerts"
+"""What is looked at again and again, each in a loop of its own."""
 
 
 def run(workspace: str) -> None:
@@ -34,28 +46,84 @@ def run(workspace: str) -> None:
     platform.router(workspace).is_the_service = True
     engine = Engine(platform)
     engine.open_store = open_store
-    counts = PodCounts(platform.client, workspace, namespace)
-    mover = Actor(user=workspace, command="rollout")
     ends = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_given: ends.set())
     everywhere = "::" if ":" in os.environ.get(POD_IP, "") else "0.0.0.0"
     probes = Probes(everywhere, names.PROBES_PORT)
     threading.Thread(target=probes.serve_forever, daemon=True).start()
-    keep(Canaries(engine, workspace, counts, actor=mover), probes, ends)
+
+    alerts = Alerts(
+        partial(engine.alert_rules, workspace), lambda: _alerting(engine, platform, workspace)
+    )
+    watch = partial(keep, ALERTS, alerts, probes, ends, lambda: ALERTS_S)
+    threading.Thread(target=watch, daemon=True).start()
+    counts = PodCounts(platform.client, workspace, namespace)
+    mover = Actor(user=workspace, command="rollout")
+    canaries = Canaries(engine, workspace, counts, actor=mover)
+    keep(SPLITS, canaries, probes, ends, lambda: PERIOD_S if canaries.any_moves else IDLE_S)
 
 
-class Watch(Keeper, Protocol):
-    """Keeps splits on their way."""
-
-    @property
-    def any_moves(self) -> bool: ...
-
-
-def keep(canaries: Watch, probes: Probes, ends: threading.Event) -> None:
-    """Look at splits again and again, until it is to end."""
+def keep(
+    what: str,
+    keeper: Keeper,
+    probes: Probes,
+    ends: threading.Event,
+    pause_s: Callable[[], float],
+) -> None:
+    """Look at something again and again, until the process is to end."""
     said = ""
     while not ends.is_set():
-        probes.looks()
-        said = look(canaries, said)
-        probes.is_well = not said
-        ends.wait(PERIOD_S if canaries.any_moves else IDLE_S)
+        probes.looks(what)
+        said = look(keeper, said)
+        if what == SPLITS:  # of alerts it is told where they are
+            probes.is_well = not said
+        ends.wait(pause_s())
+
+
+class Alerts:
+    """Watches alerts once any is declared.
+
+    Args:
+        rules: Returns which are. It raises TargetError.
+        opened: Returns what watches them. It raises TargetError.
+    """
+
+    def __init__(self, rules: Callable[[], Rules], opened: Callable[[], Keeper]) -> None:
+        self._rules = rules
+        self._opened = opened
+        self._alerting: Keeper | None = None
+
+    def look(self) -> None:
+        """Look once, if there is anything to look at; see `Alerting.look`."""
+        if self._alerting is None and self._rules():
+            self._alerting = self._opened()
+        if self._alerting is not None:
+            self._alerting.look()
+
+
+def _alerting(engine: Engine, platform: KubernetesPlatform, workspace: str) -> Alerting:
+    """Return what watches alerts, from where the service before has left them."""
+    client, namespace = platform.client, platform.namespace(workspace)
+    kept = KeptAlerts(client, namespace, workspace)
+    file = Path(tempfile.gettempdir(), "alerts.json")
+    file.write_text(kept.begin())  # that of another pod has gone with it
+
+    def of(endpoint: str) -> ResourceId:
+        return ResourceId(kind=Kind.ENDPOINT, workspace=workspace, name=endpoint)
+
+    return Alerting(
+        Place(
+            workspace=workspace,
+            # alerts are of endpoints, which pods of the router count; no instance is measured
+            meter=WorkspaceMeter(ClusterPlace(client, workspace, namespace), tuple),
+            rules=partial(engine.alert_rules, workspace),
+            unreadable=partial(engine.unreadable_alerts, workspace),
+            incarnations=partial(engine.alert_incarnations, workspace),
+            webhooks=lambda endpoint: engine.alert_webhooks(of(endpoint)),
+            digest=lambda endpoint, name: engine.alert_webhook_digest(of(endpoint), name),
+            file=file,
+            also=kept.write,
+            tell=kept.tell,
+            clock=SystemClock(),
+        )
+    )

@@ -3,11 +3,10 @@
 `kept_shift.py` says where one is, `canary.py` when it moves, `shifting.py` moves it.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import cache
 
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import TargetError
@@ -16,11 +15,8 @@ from inference_provider.spec.rollout_plan import RolloutPlan
 from inference_provider.workspace.corrupt import SHIFTS
 from inference_provider.workspace.kept_shift import Phase, Shift, is_whole, served, steps_of
 from inference_provider.workspace.ports import Records
-from inference_provider.workspace.state import RECORDS, State
+from inference_provider.workspace.state import State
 from inference_provider.workspace.statuses import RouterStatus
-
-_KNOWN_RECORDS = 10_000
-"""Records of which is remembered whether they declare a rollout."""
 
 
 def shift_of(state: State, traffic: Record) -> Shift | None:
@@ -98,21 +94,6 @@ def is_any_moving(state: State) -> bool:
     except TargetError:
         return True
     return any(one.phase == Phase.MOVING for one in shifts)
-
-
-def is_any_declared(records: Records) -> bool:
-    """Whether a recorded split moves step by step when it changes; skips what cannot be read."""
-    beginning = f"{Kind.TRAFFIC.value}."
-    documents = records.section(RECORDS).items()
-    return any(_is_declared(text) for name, text in documents if name.startswith(beginning))
-
-
-@lru_cache(_KNOWN_RECORDS)  # an edit changes few of them
-def _is_declared(document: bytes) -> bool:
-    try:
-        return bool(json.loads(document)["properties"].get("rollout"))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return False
 
 
 def put_shift(records: Records, endpoint: str, shift: Shift) -> None:

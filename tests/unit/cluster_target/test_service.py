@@ -8,6 +8,7 @@ import pytest
 from tests.cluster_api import failure
 from tests.unit.cluster_target.stack import ANN, desired, said
 
+from inference_provider.alerts import Standing
 from inference_provider.canary import Move
 from inference_provider.desired import resolve
 from inference_provider.errors import RouterRejected, TargetError
@@ -17,6 +18,8 @@ from inference_provider.stack import Pipeline, Stack
 from inference_provider.targets.envoy.agent_errors import written
 from inference_provider.targets.kubernetes import workspace_service
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
+from inference_provider.workspace.alert_states import AlertState
+from inference_provider.workspace.alert_states import written as written_states
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.statuses import RouterStatus
 
@@ -307,3 +310,37 @@ def test_a_service_account_of_its_name_is_refused(engine):
     spec["workspaces"][0]["cluster"] = {"service_accounts": {"inference-service": {}}}
     with pytest.raises(TargetError, match="the name is the workspace service's"):
         engine.apply(resolve(StackSpec.model_validate(spec))[0], ANN)
+
+
+ALERTS = "/api/v1/namespaces/lab/configmaps/inference-alerts"
+RULE = {"metric": "ErrorRate", "threshold": 5, "webhook": "ops"}
+
+
+def watched(*, alerts: bool) -> StackSpec:
+    text = document(blue=100)
+    del text["traffic"][0]["rollout"]
+    hook = {"ops": "https://hooks.example.org/T0KEN"}
+    text["endpoints"][0] |= {"alerts": {"errors": RULE}, "alert_webhooks": hook} if alerts else {}
+    return StackSpec.model_validate(text)
+
+
+def test_it_is_there_while_an_endpoint_has_alerts_and_what_it_kept_goes_with_them(
+    api, engine, platform, serves
+):
+    apply(engine, watched(alerts=True))
+    assert there(api) == OBJECTS
+    until(lambda: RUNS in seen(engine).status)
+    kept = platform.router("demo").service.alerts
+    kept.begin()
+    at = datetime.now(UTC)
+    fired = Standing(condition="Fired", since=at, fired_at=at, why="100 %")
+    states = {"iris": {"errors": AlertState(standing=fired, looked=at)}}
+    kept.tell("iris", "AlertFired", "alert 'errors': 100 %")
+    kept.write(written_states(states))
+    endpoint = ResourceId(kind=Kind.ENDPOINT, workspace="demo", name="iris")
+    assert "alert 'errors' fired at " in engine.observe(["demo"]).get(endpoint).note
+    assert drifted(engine, watched(alerts=True)) == {}
+    assert [one.name for one in platform.ports("demo").compute.events()] == ["AlertFired"]
+    apply(engine, watched(alerts=False))
+    assert there(api) == set()
+    assert ALERTS not in api.objects

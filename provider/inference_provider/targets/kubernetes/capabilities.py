@@ -184,6 +184,7 @@ def kubernetes_capabilities(
         source_ranges=True,
         metrics=True,
         rollouts=True,
+        alerts=True,
         reasons=ALIKE,
     )
 

@@ -43,6 +43,7 @@ from inference_provider.targets.kubernetes.instance_manifests import (
     objects_of,
 )
 from inference_provider.targets.kubernetes.inventory import NodeGpus
+from inference_provider.targets.kubernetes.kept_alerts import KeptAlerts
 from inference_provider.targets.kubernetes.objects import (
     CLAIM_TEMPLATE,
     DEPLOYMENT,
@@ -311,7 +312,9 @@ class KubernetesCompute:
     def events(self) -> Iterable[Event]:
         there = self.instances().items()
         named = {one.name: deployment for deployment, found in there for one in found}
-        return happened(self._client.items(EVENT, self._namespace, fields=OF_PODS), named)
+        kept = KeptAlerts(self._client, self._namespace, self._records.workspace)
+        listed = self._client.items(EVENT, self._namespace, fields=OF_PODS)
+        return [*kept.events(), *happened(listed, named)]
 
 
 def _wanted(name: str, nodes: int, there: There) -> Iterator[Named]:

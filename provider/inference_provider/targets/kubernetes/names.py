@@ -33,6 +33,8 @@ ROUTER_NAME, CONTENT_NAME = "inference-router", "inference-content"
 """Names of Deployment, Service and ServiceAccount of the router, and of what keeps content."""
 SERVICE_NAME, PROBES_PORT = "inference-service", 8082
 """Name of all that the workspace service is made of, and where its pod answers the kubelet."""
+ALERTS_NAME = "inference-alerts"
+"""Name of the ConfigMap in which it writes down how alerts stand."""
 ROUTER_PORT, METRICS_PORT, SYNC_PORT, CONTENT_PORT = 8080, 9090, 8081, 8080
 """Ports of the router's pods: scoring, metrics, questions to the sync process; of the content's."""
 EGRESS_NAME, EGRESS_PORT = "inference-egress", 3128

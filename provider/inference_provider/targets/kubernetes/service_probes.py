@@ -22,20 +22,22 @@ class Probes(BoundedServer):
 
     def __init__(self, host: str, port: int, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._clock_s = clock_s
-        self._looked_s = clock_s()
+        self._looked_s = {"": clock_s()}
         self.is_well = False
         """Whether the last look went well."""
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
 
-    def looks(self) -> None:
-        """Note that a look begins."""
-        self._looked_s = self._clock_s()
+    def looks(self, what: str) -> None:
+        """Note that a look at something begins; the first one is awaited too."""
+        self._looked_s.pop("", None)
+        self._looked_s[what] = self._clock_s()
 
     @property
     def lives(self) -> bool:
-        """Whether the last look began a short while ago, as far as one may take."""
-        return self._clock_s() - self._looked_s < LONGEST_LOOK_S
+        """Whether each last look began a short while ago, as far as one may take."""
+        now_s = self._clock_s()
+        return all(now_s - at_s < LONGEST_LOOK_S for at_s in [*self._looked_s.values()])
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -52,6 +52,7 @@ from inference_provider.targets.kubernetes.router_manifests import RouterSetting
 from inference_provider.targets.kubernetes.served_router import ServedRouter
 from inference_provider.targets.kubernetes.snapshot import REVISION
 from inference_provider.targets.kubernetes.way import way_to
+from inference_provider.workspace.alert_states import States
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.measured import Meter, running
 from inference_provider.workspace.ports import Ports, Tell, Way
@@ -361,6 +362,9 @@ class KubernetesTarget(Engine):
     def meter(self, workspace: str) -> Meter:
         platform, found = self.kubernetes, partial(running, self._workspace(workspace))
         return meter_of(platform.client, workspace, platform.namespace(workspace), found)
+
+    def alert_states(self, workspace: str) -> States:
+        return self.kubernetes.router(workspace).service.alerts.states()
 
     def owned_by(self, stack: str, among: Collection[str]) -> tuple[str, ...]:
         noted = self.kubernetes.owners_noted()

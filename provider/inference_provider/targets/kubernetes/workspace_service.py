@@ -7,14 +7,16 @@ needed now.
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from inference_provider.errors import TargetError
+from inference_provider.observed import Kind
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.account_tokens import with_account
 from inference_provider.targets.kubernetes.applied import apply_if_free, delete_ours, foreign
 from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.kept_alerts import KeptAlerts
 from inference_provider.targets.kubernetes.objects import DEPLOYMENT, Object, kind_of, name_of
 from inference_provider.targets.kubernetes.pods import is_ending, is_ready, trouble_of
 from inference_provider.targets.kubernetes.records import ClusterRecords
@@ -23,7 +25,9 @@ from inference_provider.targets.kubernetes.router_manifests import RouterSetting
 from inference_provider.targets.kubernetes.service_manifests import END_S, service_objects
 from inference_provider.targets.kubernetes.workloads import refused
 from inference_provider.targets.service_needs import Needs
-from inference_provider.workspace.shifts import is_any_declared, is_any_moving
+from inference_provider.workspace.alert_states import notes_of
+from inference_provider.workspace.declared import any_declares
+from inference_provider.workspace.shifts import is_any_moving
 from inference_provider.workspace.state import State
 
 _START_S = 60.0
@@ -47,15 +51,23 @@ class WorkspaceService:
         self._records, self._state = records, State(records)
         self._router = router
         where = records.namespace, records.workspace
+        self.alerts = KeptAlerts(client, *where)
+        """How alerts stand, as it has written it down."""
         self._pods = RolePods(client, *where, names.SERVICE, self._last_words)
 
     # -- whether it is needed ------------------------------------------------------------------
 
     def needs(self) -> Needs:
         """Return what it does: a rule is the platform's own, and each pod serves its metrics."""
-        declared = is_any_declared(self._records) or is_any_moving(self._state)
+        plans = any_declares(self._records, Kind.TRAFFIC, "rollout")
+        alerts = any_declares(self._records, Kind.ENDPOINT, "alerts")
         return Needs(
-            rules=False, moving=declared, metrics=None, logs="", alerts=False, webhooks=False
+            rules=False,
+            moving=plans or is_any_moving(self._state),
+            metrics=None,
+            logs="",
+            alerts=alerts,
+            webhooks=False,
         )
 
     def objects(self) -> tuple[Object, ...]:
@@ -105,16 +117,22 @@ class WorkspaceService:
 
     def stop(self) -> None:
         """End it, and wait until it changes nothing any more; `begin` starts it again."""
+        self._end()
+        self._note("")
+
+    def _end(self) -> None:
         for one in self._all(_ANY):
             if kind_of(one) == DEPLOYMENT:
                 delete_ours(self._client, one)
         until_s = time.monotonic() + END_S
         while self._pods.all() and time.monotonic() < until_s:
             time.sleep(_POLL_S)
-        self._note("")
 
     def remove(self) -> None:
         """Remove all of it."""
+        if self.alerts.is_there:
+            self._end()  # it would write that down again
+            self.alerts.forget()
         for one in reversed(self._all(_ANY)):
             delete_ours(self._client, one, if_seen=True)
         self._note("")
@@ -141,11 +159,15 @@ class WorkspaceService:
         if not needs:
             return {}
         pods = self._pods.all()
+        notes = notes_of(self.alerts.states(), datetime.now(UTC)) if needs.alerts else {}
         if any(map(is_ready, pods)):
-            return {"beside": needs.running(())}
+            return {"beside": needs.running(()), "alerts": notes}
         if self._starts(pods):
-            return {"beside": f"{needs.name} starts"}
-        return {"missing": f"the {needs.name} does not run: {needs.lost}; {self._pods.why(pods)}"}
+            return {"beside": f"{needs.name} starts", "alerts": notes}
+        return {
+            "alerts": notes,
+            "missing": f"the {needs.name} does not run: {needs.lost}; {self._pods.why(pods)}",
+        }
 
     def _starts(self, pods: list[Object]) -> bool:
         """Whether it, or a pod of it, was made a moment ago and nothing is wrong with that."""
