@@ -154,7 +154,8 @@ def _acts(console: Console, path: str, handler: Handler) -> _Endpoint:
 async def _run(asked: Asked, path: str, handler: Handler) -> Response:
     work = partial(_answered, asked, path, handler)
     try:
-        return await asked.console.handlers.run(work, changes=handler is endpoint.apply_split)
+        changes, handlers = handler is endpoint.apply_split, asked.console.handlers
+        return await handlers.run(work, changes=changes, browser=asked.browser)
     except Refused as refused:
         return error_page(asked.shown, refused.status, refused.told, asked.typed)
 

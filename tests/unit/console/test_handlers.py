@@ -25,6 +25,28 @@ def test_a_request_is_refused_while_as_many_as_may_wait_for_the_target():
     assert asyncio.run(ask()).body == b"late"
 
 
+def test_one_browser_leaves_room_for_others():
+    silent = Event()
+
+    async def ask():
+        handlers = Handlers()
+        held = [
+            asyncio.create_task(handlers.run(lambda: late(silent), browser="ann's"))
+            for _ in range(6)
+        ]
+        await asyncio.sleep(0)
+        with pytest.raises(Refused, match="6 requests of this browser wait already") as caught:
+            await handlers.run(lambda: PlainTextResponse("seven"), browser="ann's")
+        assert caught.value.status == 429
+        another = await handlers.run(lambda: PlainTextResponse("other"), browser="ben's")
+        silent.set()
+        await asyncio.gather(*held)
+        again = await handlers.run(lambda: PlainTextResponse("again"), browser="ann's")
+        return another.body, again.body
+
+    assert asyncio.run(ask()) == (b"other", b"again")
+
+
 def late(silent):
     silent.wait()
     return PlainTextResponse("late")
