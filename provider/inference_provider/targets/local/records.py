@@ -5,6 +5,7 @@ one. What an edit replaces or drops keeps another name until the edit ends: rest
 room, so it works on a full disk too.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -174,13 +175,14 @@ class FileRecords:
 
     def note(self, entry: JournalEntry) -> None:
         path = self._folder / "journal.jsonl"
-        line = entry.model_dump_json() + "\n"
+        line = f"{entry.model_dump_json()}\n".encode()
         try:
             with open(path, "ab+", buffering=0, opener=_open_private) as file:
                 size = os.fstat(file.fileno()).st_size
                 if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
-                    line = "\n" + line  # a full disk cut the last entry short
-                file.write(line.encode())
+                    line = b"\n" + line  # a full disk cut the last entry short
+                if file.write(line) != len(line):  # the rest stays: others may have written on
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         except OSError as fault:
             raise no_space(fault, path) from fault
 
