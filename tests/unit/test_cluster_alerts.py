@@ -1,8 +1,9 @@
 """How alerts of a workspace in a cluster stand: a ConfigMap that its service writes."""
 
 import pytest
-from tests.cluster_api import ClusterApi, client_of
+from tests.cluster_api import ClusterApi, client_of, failure
 
+from inference_provider.errors import OwnedByAnother
 from inference_provider.targets.kubernetes.kept_alerts import KeptAlerts
 from inference_provider.workspace.alert_states import AlertState, written
 
@@ -62,3 +63,67 @@ def test_what_is_forgotten_is_gone(api):
     kept(api).forget()
     assert PATH not in api.objects
     kept(api).forget()
+
+
+def of_others(data: dict[str, str]) -> dict:
+    about = {"name": "inference-alerts", "namespace": "lab", "labels": {"app": "theirs"}}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": data}
+
+
+def test_one_of_its_name_that_somebody_else_has_made_stays_as_it_is(api):
+    api.put(PATH, of_others({"states.json": "theirs"}))
+    with pytest.raises(OwnedByAnother, match="ConfigMap 'inference-alerts' in namespace 'lab'"):
+        kept(api).begin()
+    kept(api).forget()
+    kept(api).tell_now("iris", "RolloutUnreadable", "it cannot be read")
+    assert api.objects[PATH]["data"] == {"states.json": "theirs"}
+
+
+def test_one_that_somebody_puts_in_place_of_ours_stays_as_it_is(api):
+    service = kept(api)
+    service.begin()
+    service.write("{}")
+    api.drop(PATH)
+    api.put(PATH, of_others({"theirs": "yes"}))
+    with pytest.raises(OwnedByAnother):
+        service.write(written(STATES))
+    assert api.objects[PATH]["data"] == {"theirs": "yes"}
+
+
+def test_labels_that_somebody_takes_off_come_back_with_what_is_written_next(api):
+    service = kept(api)
+    service.begin()
+    api.put(
+        PATH, {**api.objects[PATH], "metadata": {**api.objects[PATH]["metadata"], "labels": {}}}
+    )
+    assert not kept(api).is_there
+    service.write(written(STATES))
+    assert kept(api).states() == STATES
+
+
+def test_an_event_is_written_at_once_also_where_nobody_watches_alerts(api):
+    first = kept(api)
+    first.tell_now("iris", "RolloutUnreadable", "it cannot be read")
+    kept(api).tell_now("rose", "RolloutUnreadable", "nor can this")
+    assert [one.deployment for one in kept(api).events()] == ["iris", "rose"]
+    assert kept(api).states() == {}
+
+
+def test_an_event_that_cannot_be_written_is_written_with_the_next(api):
+    service = kept(api)
+    api.refuse = lambda asked: failure(403, "forbidden") if asked.method != "GET" else None
+    service.tell_now("iris", "RolloutUnreadable", "it cannot be read")
+    assert [*kept(api).events()] == []
+    api.refuse = lambda _asked: None
+    service.begin()
+    service.write(written(STATES))
+    assert [one.deployment for one in kept(api).events()] == ["iris"]
+
+
+def test_it_is_written_once_states_are(api):
+    service = kept(api)
+    service.begin()
+    service.tell_now("iris", "RolloutUnreadable", "it cannot be read")
+    assert not service.is_written
+    service.write("{}")
+    assert service.is_written

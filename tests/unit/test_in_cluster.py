@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from inference_provider.service.in_cluster import SPLITS, Alerts, keep
+from inference_provider.service.in_cluster import ALERTS, SPLITS, Alerts, keep
 from inference_provider.targets.kubernetes.service_probes import Probes
 from inference_provider.targets.loopback import loopback_client
 
@@ -50,6 +50,18 @@ def test_it_is_ready_once_a_look_went_well_and_not_while_the_last_one_did_not(pr
     keeper = Keeper(OSError("the API server does not answer"))
     keep(SPLITS, keeper, probes, keeper.ends, float)
     assert asked(probes, "/ready") == 503
+
+
+def test_it_is_not_ready_while_a_look_at_alerts_fails_of_which_nothing_else_tells(probes):
+    probes, _ = probes
+    splits = Keeper(None)
+    keep(SPLITS, splits, probes, splits.ends, float)
+    alerts = Keeper(OSError("ConfigMap 'inference-alerts' was made by somebody else"))
+    keep(ALERTS, alerts, probes, alerts.ends, float)
+    assert asked(probes, "/ready") == 503
+    alerts = Keeper(OSError("no router answers"))
+    keep(ALERTS, alerts, probes, alerts.ends, float, tells=lambda: True)
+    assert asked(probes, "/ready") == 200
 
 
 def test_it_lives_as_long_as_it_looks(probes):

@@ -52,15 +52,29 @@ def run(workspace: str) -> None:
     probes = Probes(everywhere, names.PROBES_PORT)
     threading.Thread(target=probes.serve_forever, daemon=True).start()
 
-    alerts = Alerts(
-        partial(engine.alert_rules, workspace), lambda: _alerting(engine, platform, workspace)
-    )
+    kept = KeptAlerts(platform.client, namespace, workspace)
+    rules = partial(engine.alert_rules, workspace)
+    alerts = Alerts(rules, lambda: _alerting(engine, platform, workspace, kept))
     watch = partial(keep, ALERTS, alerts, probes, ends, lambda: ALERTS_S)
+    # once how they stand is written, that shows when nobody looks any more
+    watch = partial(watch, tells=lambda: kept.is_written)
     threading.Thread(target=watch, daemon=True).start()
-    counts = PodCounts(platform.client, workspace, namespace)
-    mover = Actor(user=workspace, command="rollout")
-    canaries = Canaries(engine, workspace, counts, actor=mover)
+    canaries = mover(engine, platform, workspace, kept)
     keep(SPLITS, canaries, probes, ends, lambda: PERIOD_S if canaries.any_moves else IDLE_S)
+
+
+def mover(
+    engine: Engine, platform: KubernetesPlatform, workspace: str, kept: KeptAlerts
+) -> Canaries:
+    """Return what moves splits by what all pods of the router have counted."""
+    return Canaries(
+        engine,
+        workspace,
+        PodCounts(platform.client, workspace, platform.namespace(workspace)),
+        actor=Actor(user=workspace, command="rollout"),
+        unreadable=partial(engine.unreadable_rollouts, workspace),
+        tell=kept.tell_now,
+    )
 
 
 def keep(
@@ -69,14 +83,24 @@ def keep(
     probes: Probes,
     ends: threading.Event,
     pause_s: Callable[[], float],
+    *,
+    tells: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Look at something again and again, until the process is to end."""
+    """Look at something again and again, until the process is to end.
+
+    Args:
+        what: What it is, for the kubelet.
+        keeper: Looks.
+        probes: Told when, and whether that went well.
+        ends: Set when the process is to end.
+        pause_s: Returns the time until the next look.
+        tells: Whether a look that failed is told elsewhere.
+    """
     said = ""
     while not ends.is_set():
         probes.looks(what)
         said = look(keeper, said)
-        if what == SPLITS:  # of alerts it is told where they are
-            probes.is_well = not said
+        probes.looked(what, is_well=not said or tells())
         ends.wait(pause_s())
 
 
@@ -101,10 +125,11 @@ class Alerts:
             self._alerting.look()
 
 
-def _alerting(engine: Engine, platform: KubernetesPlatform, workspace: str) -> Alerting:
+def _alerting(
+    engine: Engine, platform: KubernetesPlatform, workspace: str, kept: KeptAlerts
+) -> Alerting:
     """Return what watches alerts, from where the service before has left them."""
     client, namespace = platform.client, platform.namespace(workspace)
-    kept = KeptAlerts(client, namespace, workspace)
     file = Path(tempfile.gettempdir(), "alerts.json")
     file.write_text(kept.begin())  # that of another pod has gone with it
 

@@ -13,6 +13,7 @@ from inference_provider.canary import Move
 from inference_provider.desired import resolve
 from inference_provider.errors import RouterRejected, TargetError
 from inference_provider.observed import Actor, Kind, ResourceId
+from inference_provider.service.in_cluster import mover
 from inference_provider.spec import StackSpec
 from inference_provider.stack import Pipeline, Stack
 from inference_provider.targets.envoy.agent_errors import written
@@ -303,6 +304,15 @@ def test_of_two_services_at_once_one_makes_a_step(engine, platform):
         thread.join()
     found = [entry.action for entry in engine.journal("demo")]
     assert found.count("finish the rollout of") == 1
+
+
+def test_a_rollout_that_cannot_be_read_is_an_event_where_nobody_watches_alerts(engine, platform):
+    apply(engine, stack(blue=100))
+    ports = platform.ports("demo")
+    ports.records.put("shifts", "iris", "{")
+    mover(engine, platform, "demo", platform.router("demo").service.alerts).look()
+    [event] = ports.compute.events()
+    assert (event.deployment, event.name) == ("iris", "RolloutUnreadable")
 
 
 def test_a_service_account_of_its_name_is_refused(engine):

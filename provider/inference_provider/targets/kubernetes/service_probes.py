@@ -1,7 +1,7 @@
 """What the pod of a workspace service answers to the kubelet over HTTP.
 
 GET  /live     200 while it looks again and again
-GET  /ready    200 once a look went well; 503 while the last one did not
+GET  /ready    200 once a look at each thing went well; 503 while the last one at any did not
 """
 
 import socket
@@ -23,15 +23,24 @@ class Probes(BoundedServer):
     def __init__(self, host: str, port: int, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._clock_s = clock_s
         self._looked_s = {"": clock_s()}
-        self.is_well = False
-        """Whether the last look went well."""
+        self._well = dict[str, bool]()
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
 
     def looks(self, what: str) -> None:
         """Note that a look at something begins; the first one is awaited too."""
         self._looked_s.pop("", None)
+        self._well.setdefault(what, False)
         self._looked_s[what] = self._clock_s()
+
+    def looked(self, what: str, *, is_well: bool) -> None:
+        """Note how a look at something went."""
+        self._well[what] = is_well
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the last look at each went well."""
+        return bool(self._well) and all([*self._well.values()])
 
     @property
     def lives(self) -> bool:
