@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from inference_provider.service.collector_post import LIMITS
 from inference_provider.targets.local.heartbeat import (
     Beat,
     Heart,
@@ -38,15 +39,21 @@ def hanging(found: Beat, after_s: float) -> str | None:
 
 
 def test_the_loop_that_has_not_looked_for_longest_hangs():
-    assert hanging(beat(1, logs=1, alerts=2), 30) is None
-    assert hanging(beat(1, logs=31, alerts=2), 30) == "logs"
-    assert hanging(beat(40, logs=31, alerts=2), 30) == ""
-    assert hanging(beat(1, logs=31, alerts=50), 30) == "alerts"
+    assert hanging(beat(1, metrics=1, alerts=2), 30) is None
+    assert hanging(beat(1, metrics=31, alerts=2), 30) == "metrics"
+    assert hanging(beat(40, metrics=31, alerts=2), 30) == ""
+    assert hanging(beat(1, metrics=31, alerts=50), 30) == "alerts"
 
 
 def test_a_loop_that_may_wait_for_a_publication_has_longer():
     assert hanging(beat(1, rollouts=170, requests_that_wait=170), 30) is None
     assert hanging(beat(1, rollouts=181), 30) == "rollouts"
+
+
+def test_a_loop_that_sends_logs_by_a_slow_line_does_not_hang():
+    twice_s = 2 * LIMITS.whole_s  # a batch, and what finds out whether the collector takes others
+    assert hanging(beat(1, logs=twice_s + 20), 30) is None
+    assert hanging(beat(1, logs=181), 30) == "logs"
 
 
 def test_each_loop_is_noted_with_why_its_last_look_failed(tmp_path: Path):

@@ -98,10 +98,10 @@ def test_a_service_that_hangs_is_told_with_when_it_last_looked(tmp_path):
 def test_a_loop_that_hangs_is_named_and_what_a_look_fails_by_is_told(tmp_path):
     url, now_s = "http://127.0.0.1:4318", time.monotonic()
     noon = "2026-11-27T12:00:00Z"
-    wrote(tmp_path, os.getpid(), now_s, logs=Look(now_s - 31, noon), alerts=Look(now_s, noon))
+    wrote(tmp_path, os.getpid(), now_s, metrics=Look(now_s - 31, noon), alerts=Look(now_s, noon))
     assert said(tmp_path, otlp_endpoint=url) == (
-        "the workspace service hangs: it has not looked at logs since 2026-11-27T12:00:00Z; its"
-        " log is service"
+        "the workspace service hangs: it has not looked at metrics since 2026-11-27T12:00:00Z;"
+        " its log is service"
     )
     wrote(tmp_path, os.getpid(), now_s, rollouts=Look(now_s, noon, "RuntimeError: boom"))
     assert said(tmp_path, otlp_endpoint=url) == (

@@ -27,6 +27,10 @@ ROLLOUTS, WAITING = "rollouts", "requests that wait"
 ALERTS, METRICS, LOGS = "alerts", "metrics", "logs"
 _PUBLISH_S = 150.0
 """Longest wait of who publishes, besides: for a lock of others, and for the router."""
+_SEND_S = 150.0
+"""Longest wait of who sends logs, besides: for two answers of a collector behind a slow line, a
+minute each, and for its name."""
+_SLACK_S = {ROLLOUTS: _PUBLISH_S, WAITING: _PUBLISH_S, LOGS: _SEND_S}
 _SHOWN = 300
 """Characters of a fault that are kept."""
 
@@ -69,7 +73,7 @@ def not_looked(loop: str, since: str) -> str:
 
 
 def _slack_s(loop: str) -> float:
-    return _PUBLISH_S if loop in (ROLLOUTS, WAITING) else 0.0
+    return _SLACK_S.get(loop, 0.0)
 
 
 def beat_file(workspace_folder: Path) -> Path:
