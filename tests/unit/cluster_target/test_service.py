@@ -237,10 +237,10 @@ def test_one_that_has_just_been_made_starts_and_is_no_drift(api, engine, control
     assert drifted(engine, stack(blue=100)) == {}
 
 
-def test_a_stop_ends_it_and_a_start_makes_it_again(api, engine, serves):
+def test_a_stop_ends_it_with_its_rights_and_a_start_makes_it_again(api, engine, serves):
     apply(engine, stack(blue=100))
     engine.stop("demo", ANN)
-    assert DEPLOYMENT not in api.objects
+    assert there(api) == set()
     assert [path for path in api.objects if "/pods/inference-service-" in path] == []
     engine.start("demo", ANN)
     assert there(api) == OBJECTS

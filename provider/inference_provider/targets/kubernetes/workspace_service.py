@@ -116,9 +116,12 @@ class WorkspaceService:
         self._note(self._wanted())
 
     def stop(self) -> None:
-        """End it, and wait until it changes nothing any more; `begin` starts it again."""
+        """End it, and wait until it changes nothing any more; `begin` makes it again.
+
+        Its rights go too: what needs it may be deleted before the workspace starts again.
+        """
         self._end()
-        self._note("")
+        self._delete()
 
     def _end(self) -> None:
         for one in self._all(_ANY):
@@ -133,6 +136,9 @@ class WorkspaceService:
         if self.alerts.is_there:
             self._end()  # it would write that down again
             self.alerts.forget()
+        self._delete()
+
+    def _delete(self) -> None:
         for one in reversed(self._all(_ANY)):
             delete_ours(self._client, one, if_seen=True)
         self._note("")
