@@ -90,3 +90,13 @@ def test_another_proxy_begins_another_service_and_none_leaves_it_as_it_is(place,
     monkeypatch.delenv("https_proxy")
     settle_service(supervisor, folders, needed=True)
     assert supervisor.starts == 2
+
+
+def test_how_alerts_stand_goes_with_it_and_stays_where_nobody_can_say_that_there_are_none(place):
+    folders, supervisor = place
+    folders.alerts.parent.mkdir()
+    folders.alerts.write_text("{}")
+    for no_alerts in (False, True):
+        settle_service(supervisor, folders, needed=True)
+        settle_service(supervisor, folders, needed=False, no_alerts=no_alerts)
+        assert (supervisor.has(SERVICE), folders.alerts.exists()) == (False, not no_alerts)

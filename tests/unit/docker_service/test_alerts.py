@@ -59,6 +59,18 @@ def test_what_it_has_written_down_of_alerts_is_told_and_of_alerts_that_are_gone_
     assert keeper.told()["alerts"] == {}
 
 
+def test_of_alerts_of_an_endpoint_that_cannot_be_read_nothing_is_forgotten(engine, keeper, router):
+    keeper.needs_alerts(severity=1)
+    router.publish(())
+    kept = {"alerts.json": written({"iris": {"errors": FIRED}}).encode()}
+    engine.files = {**kept}
+    with keeper.records.edit():
+        keeper.records.put("records", "Endpoint.iris", "{")
+    keeper.needs_metrics(port=9464)
+    router.publish(())
+    assert engine.files == kept
+
+
 def test_events_that_it_has_written_down_are_told_without_those_that_nobody_can_read(
     engine, keeper
 ):

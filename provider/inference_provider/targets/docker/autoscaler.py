@@ -37,6 +37,7 @@ from inference_provider.targets.service_needs import Needs, needs_of
 from inference_provider.workspace.alert_states import States, notes_of
 from inference_provider.workspace.alert_states import read as read_alerts
 from inference_provider.workspace.endings import keeps_dying, restarts
+from inference_provider.workspace.kept_alerts import unreadable_in
 from inference_provider.workspace.state import State
 from inference_provider.workspace.statuses import Event
 
@@ -145,7 +146,7 @@ class Autoscaler:
         if self._settled(image):
             return
         socket = self._wanted_socket()
-        if not needs_of(self._state).alerts:
+        if not needs_of(self._state).alerts and not unreadable_in(self._state):
             self._forget_alerts()
         self.remove()
         if socket:

@@ -27,6 +27,7 @@ from inference_provider.targets.local.web_process import (
     wait_for_web,
 )
 from inference_provider.targets.service_needs import needs_of, traces_of
+from inference_provider.workspace.kept_alerts import unreadable_in
 from inference_provider.workspace.state import State
 
 Endpoints = tuple[EndpointEntry, ...]
@@ -97,7 +98,9 @@ class Beside:
     def settle_service(self) -> None:
         """Have autoscale rules kept where there are any, by this release."""
         with self._lock("service"):  # a publication does this too, and an `up` beside it
-            settle_service(self._supervisor, self._folders, needed=bool(needs_of(self._state)))
+            place, needs = (self._supervisor, self._folders), needs_of(self._state)
+            no_alerts = not needs.alerts and not unreadable_in(self._state)
+            settle_service(*place, needed=bool(needs), no_alerts=no_alerts)
 
     def settle_web(self) -> bool:
         """Have the workspace service listen where it is declared; return whether it starts now."""

@@ -28,11 +28,14 @@ _WAY_OUT = (
 since the URL of a proxy may have a password."""
 
 
-def settle_service(supervisor: Supervisor, folders: Folders, *, needed: bool) -> None:
+def settle_service(
+    supervisor: Supervisor, folders: Folders, *, needed: bool, no_alerts: bool = True
+) -> None:
     """Start it where it is needed and does not run, or end it; waits for no start.
 
     One of another release is replaced, or one that finds its way out by other variables than this
-    process has: nothing asks it, and what it was changing its successor ends.
+    process has: nothing asks it, and what it was changing its successor ends. How alerts stand goes
+    with it where there are none, and stays where nobody can say that.
     """
     if not needed and not supervisor.has(SERVICE):
         return  # most workspaces: nothing is asked
@@ -44,7 +47,8 @@ def settle_service(supervisor: Supervisor, folders: Folders, *, needed: bool) ->
         elif process and not needed and process.pid != os.getpid():  # which ends no change of its
             supervisor.remove(SERVICE)
             folders.rule_faults.unlink(missing_ok=True)  # of rules that are kept no more
-            folders.alerts.unlink(missing_ok=True)
+            if no_alerts:
+                folders.alerts.unlink(missing_ok=True)
     except SupervisorGone:  # nothing can be started; the next start does it
         return
 
