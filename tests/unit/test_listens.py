@@ -47,6 +47,13 @@ def test_a_port_on_another_address_is_another_and_one_on_all_addresses_is_not():
     apart = {"router_port": 18443, "bind_address": "192.0.2.1", "allow_plain_http": True}
     assert faults({"router_port": 18443}, apart) == []
     assert len(faults({"router_port": 18443}, {**apart, "bind_address": "0.0.0.0"})) == 1
+    assert len(faults({"router_port": 18443}, {**apart, "bind_address": "::"})) == 1
+
+
+def test_all_addresses_of_ipv4_are_none_of_ipv6():
+    every = {"router_port": 18443, "bind_address": "0.0.0.0", "allow_plain_http": True}
+    assert faults(every, {"router_port": 18443, "bind_address": "::1"}) == []
+    assert len(faults(every, {**every, "bind_address": "::"})) == 1
 
 
 def test_ports_that_are_chosen_meet_nobody_and_on_a_cluster_each_has_its_own():

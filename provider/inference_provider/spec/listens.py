@@ -8,7 +8,7 @@ from inference_provider.errors import Fault
 from inference_provider.spec.target import kind_of
 from inference_provider.spec.workspace import WorkspaceSpec
 
-_EVERYWHERE = frozenset({"0.0.0.0", "::"})
+_EVERYWHERE, _EVERY_IPV4 = "::", "0.0.0.0"
 _SERVICE = "service.port"
 
 
@@ -24,7 +24,9 @@ class Listens(NamedTuple):
     def meets(self, other: "Listens") -> bool:
         """Whether only one of two can be listened on."""
         hosts = {self.host, other.host}
-        return self.port == other.port and (len(hosts) == 1 or bool(hosts & _EVERYWHERE))
+        every_ipv4 = _EVERY_IPV4 in hosts and not any(":" in one for one in hosts)
+        meet = len(hosts) == 1 or _EVERYWHERE in hosts or every_ipv4
+        return self.port == other.port and meet
 
     def taken_by(self, other: "Listens") -> Fault:
         """Return the fault of a port that another workspace has."""
