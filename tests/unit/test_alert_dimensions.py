@@ -7,6 +7,7 @@ from tests.stacks import stack
 from inference_provider.desired import resolve
 from inference_provider.gpus import Ledger
 from inference_provider.refusals import refusals
+from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
 from inference_provider.targets.local.capabilities import local_capabilities
 
 RATE = {"metric": "RequestsPerMinute", "threshold": 5}
@@ -81,3 +82,25 @@ def test_one_that_the_plan_deletes_is_not_there(planned, cli):
     document["deployments"], document["traffic"] = [], []
     cli.file.write_text(yaml.safe_dump(document))
     assert "deployment 'blue', which is not there" in planned("blue")
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (
+            {"metric": "CpuUtilizationPercentage", "threshold": 90},
+            [
+                "alerts.busy.metric: CpuUtilizationPercentage is of instances, and alerts in a"
+                " cluster are of its router; use another metric, such as RequestLatency_P95, or an"
+                " alert of your Prometheus"
+            ],
+        ),
+        ({"metric": "DiskUtilization", "threshold": 90, "enabled": False}, []),
+        (CAPACITY, []),
+    ],
+)
+def test_a_cluster_refuses_an_alert_by_what_its_service_does_not_measure(rule, told):
+    endpoint = {"name": "iris", "alerts": {"busy": rule}}
+    [spec] = stack(endpoints=[endpoint]).endpoints
+    can = kubernetes_capabilities(lambda: None, lambda: None)
+    assert [str(one) for one in can.endpoint_faults(spec, None)] == told

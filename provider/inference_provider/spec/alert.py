@@ -32,6 +32,8 @@ DIMENSIONS: Mapping[str, frozenset[str]] = {
     "GpuMemoryUtilizationPercentage": _OF_INSTANCE,
 }
 """What can be measured of one endpoint, and by which dimensions that is told apart."""
+OF_INSTANCES = frozenset(name for name, them in DIMENSIONS.items() if "instanceId" in them)
+"""Those of instances, which no router knows."""
 SHARES = (ERROR_RATE, *(name for name in DIMENSIONS if name.startswith(_OF_REQUESTS)))
 """Metrics of which a few requests say nothing."""
 AlertMetric = Literal[

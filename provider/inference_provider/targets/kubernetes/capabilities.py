@@ -22,6 +22,7 @@ from inference_provider.spec import (
     EnvironmentSpec,
     WorkspaceSpec,
 )
+from inference_provider.spec.alert import OF_INSTANCES
 from inference_provider.spec.cluster import ClusterSettings
 from inference_provider.spec.gpus import GpuRequest
 from inference_provider.spec.resources import Resources
@@ -146,6 +147,7 @@ def kubernetes_capabilities(
         yield from more.missing(spec, workspace)
 
     def endpoint_faults(spec: EndpointSpec, workspace: WorkspaceSpec | None) -> Iterator[Fault]:
+        yield from _alert_faults(spec)
         if spec.allowed_source_ranges:
             yield from callers.endpoint_faults(spec, workspace or more.recorded(spec.workspace))
 
@@ -348,3 +350,14 @@ def _amount_faults(resources: Resources) -> Iterator[Fault]:
     for name in resources.ulimits:
         reason = "Kubernetes sets no ulimits: those of the node's container runtime hold"
         yield Fault(f"resources.ulimits.{name}", reason, "leave it out")
+
+
+def _alert_faults(spec: EndpointSpec) -> Iterator[Fault]:
+    """Yield which alerts would never fire: who watches asks the router, and no instance."""
+    for name, rule in spec.alerts.items():
+        if rule.enabled and rule.metric in OF_INSTANCES:
+            reason = f"{rule.metric} is of instances, and alerts in a cluster are of its router"
+            remedy = (
+                "use another metric, such as RequestLatency_P95, or an alert of your Prometheus"
+            )
+            yield Fault(f"alerts.{name}.metric", reason, remedy)
