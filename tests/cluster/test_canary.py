@@ -68,7 +68,8 @@ class Lab(KubernetesLab):
         return [name_of(pod) for pod in pods if is_ready(pod) and not is_ending(pod)]
 
     def drifted(self, *desired) -> dict[str, str]:
-        known = {one.id: one for one in (*self.desired, *desired)}
+        blue = self.deployment("blue", request_settings=MANY)
+        known = {one.id: one for one in (*self.desired, blue, *desired)}
         there = self.target.observe([self.workspace])
         found = drift([*known.values()], there, "demo").resources
         return {str(one.id): one.reason for one in found if one.verdict != "clean"}
@@ -115,21 +116,20 @@ def test_a_bad_version_goes_back_and_few_requests_fail_meanwhile(served):
     assert reason.startswith("the rollout went back: 'iris/green': ErrorRate 100 % above 5 %, of ")
 
 
-def test_a_good_version_goes_through_though_its_pod_is_deleted_in_between(served):
+def test_a_good_version_goes_through_though_its_pod_is_deleted_in_between(served, api):
     served.apply(green(served, GOOD="1"))
     before = len(served.moves)
     wanted, client = served.split(green=100, bake_s=8), served.platform.client
     with Load(served, 1_000, limit_s=200) as load:
         served.apply(wanted)
         assert served.drifted(wanted, green(served, GOOD="1")) == {}
-        for grace_s in (None, 0):  # asked to end, and killed
+        for is_killed in (False, True):
             wait_until(served.service, 60)
             [pod] = served.service()
-            if grace_s is None:
-                client.delete(POD, served.workspace, pod)
+            if is_killed:
+                api.delete(f"/api/v1/namespaces/{served.workspace}/pods/{pod}")
             else:
-                path = f"/api/v1/namespaces/{served.workspace}/pods/{pod}"
-                client._http.request("DELETE", path, json={"gracePeriodSeconds": 0})
+                client.delete(POD, served.workspace, pod)
             wait_until(partial(replaced, served, pod), 60)
             assert served.shares["green"] in {20, 60}
         wait_until(lambda: served.shares == {"green": 100}, LIMIT_S)
@@ -153,6 +153,7 @@ def test_router_pods_that_come_and_go_neither_stop_a_rollout_nor_throw_it_back(s
             client.delete(POD, served.workspace, name_of(pod))
             time.sleep(12)
         wait_until(lambda: served.shares == {"green": 100}, LIMIT_S)
+        wait_until(lambda: served.target.shifts(served.workspace) == (), 20)
     assert {*load.answers} == {200}
     assert served.moves[before:] == ["step on", "finish the rollout of"]
 

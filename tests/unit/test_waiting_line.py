@@ -121,10 +121,15 @@ def test_who_is_refused_comes_again_in_a_part_of_the_patience(patience_s, second
 
 def test_traffic_is_read_by_the_names_that_are_asked_for():
     assert traffic_stats(["a/b"]) == (
-        r"^cluster\.(a/b)\.(membership_healthy|upstream_rq_active|upstream_rq_total)$"
+        r"^cluster\.(a/b)\."
+        r"(membership_healthy|upstream_rq_active|upstream_rq_total|upstream_rq_pending_active)$"
     )
-    found = {"cluster.a/b.membership_healthy": 1, "cluster.a/b.upstream_rq_total": 7}
-    assert traffic_of("a/b", found) == Traffic(healthy=1, in_flight=0, begun=7)
+    found = {
+        "cluster.a/b.membership_healthy": 1,
+        "cluster.a/b.upstream_rq_total": 7,
+        "cluster.a/b.upstream_rq_pending_active": 2,
+    }
+    assert traffic_of("a/b", found) == Traffic(healthy=1, in_flight=0, begun=7, pending=2)
 
 
 def test_requests_wait_on_until_an_instance_is_there_or_the_patience_is_over():
