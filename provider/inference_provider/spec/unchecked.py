@@ -1,6 +1,6 @@
 """What a record says -> a model of it, for a record of a release whose checks were fewer.
 
-A check that became stricter refuses what is declared anew, and must not lock anybody out of what
+A check that became stricter refuses what is declared now, and must not lock anybody out of what
 is there: what was accepted once is read as it was.
 """
 
