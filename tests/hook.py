@@ -1,4 +1,4 @@
-"""A webhook on loopback."""
+"""A webhook of this machine."""
 
 import json
 import threading
@@ -9,17 +9,17 @@ TOKEN = "T0KEN-of-the-hook-5f1c"
 
 
 class Hook:
-    """A webhook on loopback that keeps what it is told; it may hang, or not be there."""
+    """A webhook that keeps what it is told; it may hang, or not be there."""
 
-    def __init__(self, port: int) -> None:
-        self.port, self.got, self.asked = port, list[dict](), 0
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self.host, self.port, self.got, self.asked = host, port, list[dict](), 0
         self.hangs = threading.Event()
         self._free = threading.Event()
         self._server: ThreadingHTTPServer | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/{TOKEN}"
+        return f"http://{self.host}:{self.port}/{TOKEN}"
 
     @property
     def told(self) -> list[str]:
@@ -42,7 +42,7 @@ class Hook:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self._server = ThreadingHTTPServer((self.host, self.port), Handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def end(self) -> None:

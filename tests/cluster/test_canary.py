@@ -2,7 +2,6 @@
 
 import time
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -13,31 +12,17 @@ from inference_provider.rollout_end import await_rollouts
 from inference_provider.spec import TrafficSpec
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.objects import DEPLOYMENT, POD, name_of, selector
-from inference_provider.targets.kubernetes.pods import is_ending, is_ready
+from tests.cluster.failing import FailingLab
 from tests.cluster.loaded import MANY, loaded
-from tests.conformance.labs import ANN, SERVER, KubernetesLab, wait_until
+from tests.conformance.labs import ANN, wait_until
 from tests.docker.load import Load
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(280)]
 
-FAILS = """def do_POST(self):
-        if "BAD" in os.environ:
-            self.rfile.read(int(self.headers.get("content-length", 0)))
-            self.send_error(500)
-        else:
-            self.do_GET()
-"""
 LIMIT_S = 120.0
 
 
-class Lab(KubernetesLab):
-    """Its deployments fail all requests where their environment has BAD."""
-
-    def __init__(self, platform, folder: Path, workspace: str) -> None:
-        self.server = folder / "serve.py"
-        self.server.write_text(SERVER.read_text().replace("do_POST = do_GET", FAILS))
-        super().__init__(platform, folder, workspace)
-
+class Lab(FailingLab):
     def split(self, *, bake_s: float, wait_minutes: float | None = None, green: int):
         """Return a split that is reached by 20 % and 60 % of the way."""
         steps = [{"share": share, "bake_minutes": bake_s / 60} for share in (20, 60)]
@@ -60,12 +45,6 @@ class Lab(KubernetesLab):
     @property
     def said(self) -> str:
         return self.target.observe_one(self.space().id).status
-
-    def service(self) -> list[str]:
-        """Return the pods of its service that are ready, by name."""
-        chosen = selector(names.selecting(self.workspace, names.SERVICE))
-        pods = self.platform.client.items(POD, self.workspace, chosen)
-        return [name_of(pod) for pod in pods if is_ready(pod) and not is_ending(pod)]
 
     def drifted(self, *desired) -> dict[str, str]:
         blue = self.deployment("blue", request_settings=MANY)
