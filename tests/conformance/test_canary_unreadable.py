@@ -40,7 +40,7 @@ def served(lab) -> dict[str, dict[str, int]]:
 
 
 def broken(lab, how: str) -> None:
-    """Keep something of a split on its way that nobody can go by."""
+    """Spoil what is kept of a rollout."""
     [found] = lab.target.shifts(lab.workspace)
     known = found.shift.model_dump(mode="json")
     absurd = ABSURD[how]

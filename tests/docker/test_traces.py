@@ -53,6 +53,6 @@ def test_a_collector_that_is_away_harms_no_request_and_status_says_so(stack, col
     stack.document["workspaces"][0]["traces"] = {"otlp_endpoint": url}
     stack.up()
     with stack.load(takes_s=0.05) as load:
-        said = f"spans are dropped: nobody can be connected to at {url}"
+        said = f"spans are dropped: nothing listens at {url}"
         wait_until(lambda: said in stack.status(), 30)
     assert set(load.answers) == {200}

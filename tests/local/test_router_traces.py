@@ -154,7 +154,7 @@ def test_a_collector_that_is_away_harms_no_request(models: dict[str, Model], hos
         assert "exporter" not in (served.folder / "log").read_text()
         url = f"http://{host}:1"
         settings = TraceSettings(otlp_endpoint=url)
-        said = f"spans are dropped: nobody can be connected to at {url}"
+        said = f"spans are dropped: nothing listens at {url}"
         until(lambda: said_of_traces(settings, served.router.admin.stats) == said)
 
 

@@ -1,4 +1,4 @@
-"""The socket of the workspace service, and a loop whose handshakes end."""
+"""The socket of the workspace service, and an event loop that ends slow TLS handshakes."""
 
 import asyncio
 import socket

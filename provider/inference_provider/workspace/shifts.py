@@ -56,7 +56,7 @@ def _is_split(record: Record) -> bool:
 
 
 class _Served:
-    """What a router serves of splits that nobody can read; it is asked once."""
+    """The splits that a router serves, for rollouts that cannot be read. It is asked once."""
 
     def __init__(
         self, faults: Mapping[str, TargetError], serves: Callable[[], RouterStatus]

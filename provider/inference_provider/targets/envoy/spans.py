@@ -60,4 +60,4 @@ def said_of_traces(
         return ""
     if found[HEALTHY]:
         return f"spans go to {settings.otlp_endpoint}"
-    return f"spans are dropped: nobody can be connected to at {settings.otlp_endpoint}"
+    return f"spans are dropped: nothing listens at {settings.otlp_endpoint}"

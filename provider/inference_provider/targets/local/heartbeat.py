@@ -91,7 +91,7 @@ def last_beat(file: Path) -> Beat | None:
 
 
 def unwritable(file: Path) -> str:
-    """Say why nobody can note a look in a file that is there; empty where that is possible.
+    """Return why the file cannot be written; empty if it can be, or if there is none.
 
     A disk turns read-only when it fails. On a full one the file is written over.
     """

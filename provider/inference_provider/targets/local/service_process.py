@@ -34,8 +34,8 @@ def settle_service(
     """Start it where it is needed and does not run, or end it; waits for no start.
 
     One of another release is replaced, or one that finds its way out by other variables than this
-    process has: nothing asks it, and what it was changing its successor ends. How alerts stand goes
-    with it where there are none, and stays where nobody can say that.
+    process has: nothing asks it, and what it was changing its successor ends. The state
+    of its alerts is removed too if it has none; where that cannot be read, the state is kept.
     """
     if not needed and not supervisor.has(SERVICE):
         return  # most workspaces: nothing is asked
