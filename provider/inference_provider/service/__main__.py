@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from inference_provider.actor import current_actor
-from inference_provider.observed import Actor, Kind, ResourceId
+from inference_provider.observed import Actor
 from inference_provider.secret_stores.opened import open_store
-from inference_provider.service.alerting import Alerting, Place
+from inference_provider.service.alert_place import place_of
+from inference_provider.service.alerting import Alerting
 from inference_provider.service.autoscaler import AT_ONCE, Autoscaler, Samples
 from inference_provider.service.canaries import Canaries, Tell, watch
 from inference_provider.service.decisions import FILE_BYTES, Decisions
@@ -32,8 +33,7 @@ from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.system_clock import SystemClock
 
 if TYPE_CHECKING:
-    from inference_provider.targets.docker.target import DockerTarget
-    from inference_provider.targets.local.target import LocalTarget
+    pass
 
 KINDS = ("local", "docker", "kubernetes")
 PERIOD_S = 1.0
@@ -127,14 +127,15 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
     folders, samples = router.folders, target.local.samples(workspace)
     files = (folders.decisions, folders.rule_faults)
     actor = current_actor("autoscaler")
-    metering = Metering(target.meter(workspace), router.metrics, workspace)
     logs = LogExport(lambda: log_sources(folders), router.logs, folders.sent_logs, workspace)
     counts, mover = target.local.counts(workspace), current_actor("rollout")
     lost, tell = partial(target.unreadable_rollouts, workspace), _tells(folders.folder)
     canaries = Canaries(target, workspace, counts, actor=mover, unreadable=lost, tell=tell)
     held = router.beside.held
     waking = Waking(held.room.ask, lambda: target.publish(workspace), held.is_any)
-    alerting = _alerts(target, workspace, folders.alerts, tell)
+    meter = target.meter(workspace)
+    metering = Metering(meter, router.metrics, workspace)
+    alerting = Alerting(place_of(target, workspace, meter=meter, file=folders.alerts, tell=tell))
 
     def beats(loop: str) -> Beat:
         heart.beat(loop)  # one that hangs in its first look is seen, too
@@ -160,28 +161,6 @@ def _tells(folder: Path) -> Tell:
             events.write("", name, message, endpoint)
 
     return tell
-
-
-def _alerts(
-    target: "LocalTarget | DockerTarget", workspace: str, states: Path, tell: Tell
-) -> Alerting:
-    def of(endpoint: str) -> ResourceId:
-        return ResourceId(kind=Kind.ENDPOINT, workspace=workspace, name=endpoint)
-
-    return Alerting(
-        Place(
-            workspace=workspace,
-            meter=target.meter(workspace),
-            rules=partial(target.alert_rules, workspace),
-            unreadable=partial(target.unreadable_alerts, workspace),
-            incarnations=partial(target.alert_incarnations, workspace),
-            webhooks=lambda endpoint: target.alert_webhooks(of(endpoint)),
-            digest=lambda endpoint, name: target.alert_webhook_digest(of(endpoint), name),
-            file=states,
-            tell=tell,
-            clock=SystemClock(),
-        )
-    )
 
 
 def where(arguments: list[str]) -> tuple[str, list[str]]:
@@ -216,7 +195,8 @@ def _on_its_engine(workspace: str) -> _Place:
     waking = Waking(target.docker.router(workspace).waits)
     meter, settings = target.meter(workspace), target.docker.metrics(workspace)
     metering = Metering(meter, settings, workspace, Path(FOLDER) / METRICS)
-    alerting = _alerts(target, workspace, Path(FOLDER) / ALERTS, tell)
+    states = Path(FOLDER) / ALERTS
+    alerting = Alerting(place_of(target, workspace, meter=meter, file=states, tell=tell))
     sources = target.docker.log_sources(workspace, Path(CONTAINERS))
     declared = target.docker.logs(workspace)
     logs = LogExport(sources, declared, Path(FOLDER) / SENT_LOGS, workspace)

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from inference_provider.observed import Actor, Kind, ResourceId
+from inference_provider.observed import Actor
 from inference_provider.secret_stores.opened import open_store
+from inference_provider.service.alert_place import place_of
 from inference_provider.service.alerting import PERIOD_S as ALERTS_S
-from inference_provider.service.alerting import Alerting, Place
+from inference_provider.service.alerting import Alerting
 from inference_provider.service.canaries import Canaries
 from inference_provider.service.looking import Keeper, look
 from inference_provider.spec.target import KubernetesPlace
@@ -31,7 +32,6 @@ from inference_provider.targets.kubernetes.target import KubernetesPlatform
 from inference_provider.targets.meter import WorkspaceMeter
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.kept_alerts import Rules
-from inference_provider.workspace.system_clock import SystemClock
 
 PERIOD_S, IDLE_S = 1.0, 3.0
 """Between two looks at splits: while one moves, and while none does."""
@@ -133,22 +133,7 @@ def _alerting(
     file = Path(tempfile.gettempdir(), "alerts.json")
     file.write_text(kept.begin())  # that of another pod has gone with it
 
-    def of(endpoint: str) -> ResourceId:
-        return ResourceId(kind=Kind.ENDPOINT, workspace=workspace, name=endpoint)
-
-    return Alerting(
-        Place(
-            workspace=workspace,
-            # alerts are of endpoints, which pods of the router count; no instance is measured
-            meter=WorkspaceMeter(ClusterPlace(client, workspace, namespace), tuple),
-            rules=partial(engine.alert_rules, workspace),
-            unreadable=partial(engine.unreadable_alerts, workspace),
-            incarnations=partial(engine.alert_incarnations, workspace),
-            webhooks=lambda endpoint: engine.alert_webhooks(of(endpoint)),
-            digest=lambda endpoint, name: engine.alert_webhook_digest(of(endpoint), name),
-            file=file,
-            also=kept.write,
-            tell=kept.tell,
-            clock=SystemClock(),
-        )
-    )
+    # alerts are of endpoints, which pods of the router count; no instance is measured
+    meter = WorkspaceMeter(ClusterPlace(client, workspace, namespace), tuple)
+    place = place_of(engine, workspace, meter=meter, file=file, tell=kept.tell, also=kept.write)
+    return Alerting(place)
