@@ -73,6 +73,13 @@ def router(tmp_path: Path) -> Router:
     return Router(tmp_path)
 
 
+def test_one_that_fails_while_another_recovers_is_told_though_as_many_are_well(router: Router):
+    router.health["iris.blue.ab.0"] = FAILS
+    assert [name for name, *_ in router.look()] == ["iris.blue.ab.0"]
+    router.health = {"iris.blue.ab.0": {}, "iris.blue.ab.1": FAILS}
+    assert [name for name, *_ in router.look()] == ["iris.blue.ab.1"]
+
+
 def test_each_that_fails_is_told_once_until_it_is_well_again(router: Router):
     assert router.look() == []
     router.health["iris.blue.ab.0"] = FAILS

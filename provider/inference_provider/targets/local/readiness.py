@@ -57,9 +57,10 @@ class Readiness:
         self._admin, self._documents = admin, documents
         self._tell, self._is_stopping = tell, is_stopping
         self._counts: dict[str, Any] = {}
-        """By cluster, as of the last look; where they are the same, nothing has changed."""
+        """By cluster, as of the last look; the same while no instance has failed or come."""
         self._told: set[str] = set()
-        self._has_new = False
+        self._any_changes = False
+        """Whether an instance fails or is new: another one may take its place, by these counts."""
 
     def start(self) -> None:
         """Look from now on, beside whatever this process does."""
@@ -78,7 +79,7 @@ class Readiness:
     def look(self) -> None:
         """Look once. Raises TargetUnreachable where the router does not answer, and OSError."""
         counts = self._admin.stats(_MEMBERS, "Gauges")
-        if counts == self._counts and not self._has_new:
+        if counts == self._counts and not self._any_changes:
             return
         hosts = [*_hosts(self._admin.get("/clusters?format=json").text)]
         names = self._documents.by_port()
@@ -89,7 +90,7 @@ class Readiness:
                 said = f"Readiness probe failed: {fault}; it gets no requests until it answers"
                 self._tell(name, FAILED, said)
                 self._told.add(name)
-        self._counts, self._has_new = counts, any(one.is_new for one in hosts)
+        self._counts, self._any_changes = counts, any(one.is_new or one.fault for one in hosts)
 
 
 def _hosts(text: str) -> Iterator[_Host]:
