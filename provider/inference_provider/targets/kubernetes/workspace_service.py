@@ -32,6 +32,8 @@ from inference_provider.workspace.state import State
 
 _START_S = 60.0
 """Time for which a pod that is not ready counts as one that starts."""
+_KILLED_S = 10.0
+"""Time that the kubelet has to end a pod that did not end by itself."""
 _POLL_S = 0.3
 
 
@@ -127,7 +129,7 @@ class WorkspaceService:
         for one in self._all(_ANY):
             if kind_of(one) == DEPLOYMENT:
                 delete_ours(self._client, one)
-        until_s = time.monotonic() + END_S
+        until_s = time.monotonic() + END_S + _KILLED_S
         while self._pods.all() and time.monotonic() < until_s:
             time.sleep(_POLL_S)
 
