@@ -5,11 +5,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from inference_provider.targets.docker import names
 from tests.conformance.labs import SERVER
 from tests.docker_host import BASE_IMAGE
 
@@ -122,3 +125,15 @@ class Load:
         with httpx.Client(timeout=20, trust_env=False) as client:
             while not self._over.is_set():
                 self.answers.append(client.post(self._url, headers=self._headers).status_code)
+
+
+@contextmanager
+def stack_of(host, folder: Path, **space: object) -> Iterator[Stack]:
+    """Give a stack, and end it; nothing of its workspace is left on the host."""
+    made = Stack(folder, **space)
+    try:
+        yield made
+    finally:
+        made.end()
+    label = {"label": f"{names.WORKSPACE}={made.workspace}"}
+    assert (host.containers(label), host.volumes(label)) == ([], [])

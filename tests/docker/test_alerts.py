@@ -6,7 +6,7 @@ import pytest
 
 from inference_provider.targets.docker import names
 from tests.conformance.labs import SERVER, wait_until
-from tests.docker.stack import Stack
+from tests.docker.stack import Stack, stack_of
 from tests.docker_host import SOCKET, run_in
 from tests.hook import TOKEN, Hook
 from tests.ports import own_port
@@ -28,16 +28,11 @@ def hook():
 
 @pytest.fixture
 def stack(tmp_path, host, hook):
-    made = Stack(tmp_path)
-    [endpoint] = made.document["endpoints"]
-    endpoint |= {"alerts": {"errors": RULE | {"webhook": "ops"}}}
-    endpoint |= {"alert_webhooks": {"ops": hook.url}}
-    try:
+    with stack_of(host, tmp_path) as made:
+        [endpoint] = made.document["endpoints"]
+        endpoint |= {"alerts": {"errors": RULE | {"webhook": "ops"}}}
+        endpoint |= {"alert_webhooks": {"ops": hook.url}}
         yield made
-    finally:
-        made.end()
-    label = {"label": f"{names.WORKSPACE}={made.workspace}"}
-    assert (host.containers(label), host.volumes(label)) == ([], [])
 
 
 def listed(stack: Stack) -> dict:

@@ -12,7 +12,7 @@ import pytest
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.locks import HostLocks
 from tests.conformance.labs import wait_until
-from tests.docker.stack import Stack
+from tests.docker.stack import stack_of
 from tests.docker_host import SOCKET, run_in
 
 pytestmark = pytest.mark.docker
@@ -20,37 +20,34 @@ pytestmark = pytest.mark.docker
 
 @pytest.fixture
 def stack(tmp_path, host):
-    made = Stack(tmp_path, engine_socket=SOCKET)
-    made.document["autoscale_rules"] = [
-        {
-            "endpoint": "iris",
-            "deployment": "blue",
-            "max_instances": 3,
-            "targets": [
-                {"metric": "RequestsInFlight", "target": 2},
-                {"metric": "CpuMemoryUtilizationPercentage", "target": 90},
-            ],
-            "scale_in": {"stabilization_s": 5},
-            "metrics": [
-                {
-                    "metric": "RequestLatency",
-                    "operator": "greater_than",
-                    "threshold": 100_000,
-                    "change": 1,
-                },
-                {
-                    "metric": "RequestsQueued",
-                    "operator": "greater_than",
-                    "threshold": 100_000,
-                    "change": 1,
-                },
-            ],
-        }
-    ]
-    yield made
-    made.end()
-    label = {"label": f"{names.WORKSPACE}={made.workspace}"}
-    assert (host.containers(label), host.volumes(label)) == ([], [])
+    with stack_of(host, tmp_path, engine_socket=SOCKET) as made:
+        made.document["autoscale_rules"] = [
+            {
+                "endpoint": "iris",
+                "deployment": "blue",
+                "max_instances": 3,
+                "targets": [
+                    {"metric": "RequestsInFlight", "target": 2},
+                    {"metric": "CpuMemoryUtilizationPercentage", "target": 90},
+                ],
+                "scale_in": {"stabilization_s": 5},
+                "metrics": [
+                    {
+                        "metric": "RequestLatency",
+                        "operator": "greater_than",
+                        "threshold": 100_000,
+                        "change": 1,
+                    },
+                    {
+                        "metric": "RequestsQueued",
+                        "operator": "greater_than",
+                        "threshold": 100_000,
+                        "change": 1,
+                    },
+                ],
+            }
+        ]
+        yield made
 
 
 def runs(state: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from inference_provider.targets.docker import names
 from tests.collector import Collector, collecting, named
 from tests.conformance.labs import SERVER, wait_until
-from tests.docker.stack import Stack
+from tests.docker.stack import Stack, stack_of
 from tests.docker_host import SOCKET, run_in
 from tests.ports import own_port
 
@@ -30,14 +30,9 @@ MANY = 12_000
 
 @pytest.fixture
 def stack(tmp_path, host):
-    made = Stack(tmp_path)
-    made.write_code("code", PRINTS)
-    try:
+    with stack_of(host, tmp_path) as made:
+        made.write_code("code", PRINTS)
         yield made
-    finally:
-        made.end()
-    label = {"label": f"{names.WORKSPACE}={made.workspace}"}
-    assert (host.containers(label), host.volumes(label)) == ([], [])
 
 
 def called(collector: Collector) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 
 from inference_provider.targets.docker import names
 from tests.conformance.labs import SERVER, wait_until
-from tests.docker.stack import Stack
+from tests.docker.stack import Stack, stack_of
 from tests.docker_host import SOCKET, run_in
 
 pytestmark = pytest.mark.docker
@@ -19,18 +19,13 @@ BAD = GOOD.replace("do_POST = do_GET", "def do_POST(self):\n        self.send_er
 @pytest.fixture
 def stack(tmp_path, host):
     """A stack whose deployment blue answers all requests; green fails all that it gets."""
-    made = Stack(tmp_path, engine_socket=SOCKET)
-    made.write_code("green", BAD)
-    [blue] = made.document["deployments"]
-    green = {**blue, "name": "green", "code_configuration": {"code": "green"}}
-    made.document["deployments"] = [blue, green]
-    try:
+    with stack_of(host, tmp_path, engine_socket=SOCKET) as made:
+        made.write_code("green", BAD)
+        [blue] = made.document["deployments"]
+        green = {**blue, "name": "green", "code_configuration": {"code": "green"}}
+        made.document["deployments"] = [blue, green]
         made.up()
         yield made
-    finally:
-        made.end()
-    label = {"label": f"{names.WORKSPACE}={made.workspace}"}
-    assert (host.containers(label), host.volumes(label)) == ([], [])
 
 
 def declare(stack: Stack, *, bake_s: float) -> None:
