@@ -2,8 +2,8 @@
 
 import pytest
 from tests.browser import Browser
-from tests.unit.test_web import Asking
 from tests.unit.test_web_connection import said, serving
+from tests.unit.web.asking import Asking
 
 from inference_provider.targets.memory import MemoryTarget
 

@@ -18,7 +18,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 from tests.local.server.certificates import generated, trusting
-from tests.unit.test_web import Asking
+from tests.unit.web.asking import Asking
 
 from inference_provider.console.connection import SERVER, Connection
 from inference_provider.console.listener import owner_of
