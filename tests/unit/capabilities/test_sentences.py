@@ -2,39 +2,14 @@
 
 import pytest
 from tests.stacks import deployment, stack
+from tests.unit.capabilities.offers import DOCKER, GPU_STEP, LOCAL, ROLLOUT, RULE, on_docker
 
 from inference_provider.capabilities import Answer, TargetCapabilities
 from inference_provider.desired import resolve
-from inference_provider.gpus import Gpu, Ledger
 from inference_provider.refusals import refusals
-from inference_provider.targets.docker.capabilities import docker_capabilities
-from inference_provider.targets.local.capabilities import local_capabilities
-from inference_provider.targets.local.machine import Fit
-from inference_provider.targets.samples import rule_faults
 
-RULE = {"endpoint": "iris", "deployment": "blue", "max_instances": 2}
-ROLLOUT = {
-    "steps": [{"share": 10, "bake_minutes": 10}],
-    "alarms": [{"metric": "ErrorRate", "above": 2}],
-}
-NIGHT = {"cron": "0 22 * * *", "duration_s": 3600, "max_instances": 2}
 CPU_TARGET = {"metric": "CpuUtilizationPercentage", "target": 70}
-GPU_STEP = {
-    "metric": "GpuUtilizationPercentage",
-    "operator": "greater_than",
-    "threshold": 80,
-    "change": 1,
-}
 HOURS_STEP = {**GPU_STEP, "metric": "RequestsPerMinute", "window_s": 7200}
-LOCAL = local_capabilities(Ledger, lambda: Fit("user 'ann' may not have one here", ("ask root",)))
-T4, A100 = Gpu("GPU-a", "0", "Tesla T4"), Gpu("GPU-b", "1", "NVIDIA A100-SXM4-80GB")
-
-
-DOCKER = {"workspaces": [{"target": "docker"}]}
-
-
-def on_docker(**fields):
-    return deployment(**fields).model_copy(update={"workspaces": stack(**DOCKER).workspaces})
 
 
 def test_a_plain_stack_is_refused_nowhere():
@@ -273,31 +248,6 @@ def test_a_target_refuses_in_plain_words_unless_it_has_its_own(asked, sentence):
     assert [str(refusal) for refusal in refusals(resolve(asked), docker)] == [sentence]
 
 
-def test_closed_egress_is_refused_once_where_all_of_a_workspace_is_closed():
-    closed = {"workspaces": stack(workspaces=[{"egress": "disabled"}]).workspaces}
-    asked = deployment(egress_public_network_access="disabled").model_copy(update=closed)
-    assert len(refusals(resolve(asked), LOCAL)) == 1
-    assert refusals(resolve(asked), local_capabilities(Ledger, lambda: Fit(""))) == ()
-
-
-def test_what_this_machine_cannot_close_is_left_to_others_where_that_is_allowed_and_told():
-    space = {"egress": "disabled", "allow_unenforced_egress": True}
-    asked = resolve(stack(workspaces=[space]))
-    assert refusals(asked, LOCAL) == ()
-    assert [*LOCAL.notes(asked[0], None)] == [
-        "nothing here closes the way out of instances whose egress is disabled: user 'ann'"
-        " may not have one here"
-    ]
-    assert [*local_capabilities(Ledger, lambda: Fit("")).notes(asked[0], None)] == []
-    rule = {"name": "index", "destination": "pypi.org"}
-    asked = resolve(stack(workspaces=[{**space, "outbound_rules": [rule]}]))
-    assert [str(one) for one in refusals(asked, LOCAL)] == [
-        "Workspace 'default' on target 'local': outbound_rules: they let out what has a network of"
-        " its own, and user 'ann' may not have one here; do one of these: (1) ask root, (2) leave"
-        " outbound_rules out"
-    ]
-
-
 def test_what_a_target_can_do_is_not_refused():
     able = TargetCapabilities(
         name="local",
@@ -328,58 +278,6 @@ def test_what_a_target_can_do_is_not_refused():
     assert refusals(resolve(asked), able) == ()
 
 
-def docker():
-    return docker_capabilities(lambda _base: Ledger(), lambda _image: "", lambda *_asked: True)
-
-
-def test_an_amount_that_a_docker_engine_cannot_enforce_is_refused():
-    able = docker()
-    asked = on_docker(resources={"limits": {"cpu": "5m"}})
-    assert [str(refusal) for refusal in refusals(resolve(asked), able)] == [
-        "Deployment 'default/iris/blue' on target 'docker': resources.limits.cpu: 5m, and a Docker"
-        " Engine limits to 10m or more; ask for at least 10m"
-    ]
-    assert refusals(resolve(on_docker(resources={"limits": {"cpu": "10m"}})), able) == ()
-
-
-def test_a_request_for_gpus_that_differs_from_the_limit_is_refused():
-    able = local_capabilities(lambda: Ledger((T4, A100)))
-    asked = deployment(resources={"requests": {"gpu": 1}, "limits": {"gpu": 2}})
-    assert [str(refusal) for refusal in refusals(resolve(asked), able)] == [
-        "Deployment 'default/iris/blue' on target 'local': resources.requests.gpu: 1, and the limit"
-        " is 2; an instance gets whole GPUs of its own; leave it out"
-    ]
-    same = deployment(resources={"requests": {"gpu": 2}, "limits": {"gpu": 2}})
-    assert refusals(resolve(same), able) == ()
-
-
-def test_a_rule_by_gpus_needs_whole_ones_of_which_a_driver_tells_how_busy_they_are():
-    [rule] = stack(autoscale_rules=[{**RULE, "metrics": [GPU_STEP]}]).autoscale_rules
-    [sliced] = deployment(resources={"mig": {"1g.5gb": 1}}).deployments
-    [fault] = rule_faults(rule, sliced)
-    assert (fault.path, fault.reason, fault.remedy) == (
-        "metrics.0.metric",
-        "no driver says how busy a slice is, and 'iris/blue' asks for MIG 1g.5gb",
-        "use RequestLatency or RequestsPerMinute",
-    )
-    for asked in ({"limits": {"gpu": 1}}, {"gpu_devices": ["0"]}, {"gpu_share": "small"}):
-        [whole] = deployment(resources=asked).deployments
-        assert [*rule_faults(rule, whole)] == []
-    assert [*rule_faults(rule, None)] == []
-
-
-def test_variables_that_together_are_more_than_a_process_takes_are_refused():
-    large = {f"V{i}": "x" * 100_000 for i in range(10)}
-    able = TargetCapabilities(name="local", process_bytes=2**20)
-    [refusal] = refusals(resolve(deployment(environment_variables=large)), able)
-    assert str(refusal) == (
-        "Deployment 'default/iris/blue' on target 'local': environment_variables: 1,000,120 bytes"
-        " together, the limit is 983,040; put large values into files of the code"
-    )
-    able = TargetCapabilities(name="local", process_bytes=2 * 2**20)
-    assert refusals(resolve(deployment(environment_variables=large)), able) == ()
-
-
 def test_all_refusals_come_at_once():
     endpoints = [{"name": "iris", "kind": "batch"}]
     asked = stack(workspaces=[{"registry": "example.org/team"}], endpoints=endpoints)
@@ -392,95 +290,3 @@ def test_an_address_the_target_cannot_listen_on_is_refused():
     wanted = resolve(stack(workspaces=[fields]))
     [refusal] = refusals(wanted, able)
     assert str(refusal) == "Workspace 'default' on target 'local': not 192.0.2.1:8080"
-
-
-def test_an_image_the_target_cannot_use_is_refused():
-    able = TargetCapabilities(
-        name="docker", images=True, image_fault=lambda image: f"{image} is for mips"
-    )
-    found = refusals(resolve(stack(environments=[{"name": "env", "image": "a:1"}], **DOCKER)), able)
-    assert [str(one) for one in found] == [
-        "Environment 'default/env:1' on target 'docker': image: 'a:1': a:1 is for mips; use"
-        " another image, or load it on the host"
-    ]
-
-
-MISSING = "the host does not have it"
-REMEDY = "use another image, or load it on the host"
-
-
-@pytest.mark.parametrize(
-    ("workspace", "environment", "refused"),
-    [
-        ({"base_image": "b:1"}, {}, ["Workspace 'default'", "Environment 'default/env:1'"]),
-        ({"base_image": "b:1"}, {"image": "a:1"}, ["Workspace 'default'"]),
-        ({"runtime_image": "b:1"}, {}, ["Workspace 'default'"]),
-        ({"base_image": "b:1", "runtime_image": "r:1"}, {}, ["Environment 'default/env:1'"]),
-        ({}, {"image": "b:1"}, ["Environment 'default/env:1'"]),
-        ({}, {}, []),
-    ],
-)
-def test_an_image_that_something_is_made_of_is_refused_unless_that_is_there(
-    workspace, environment, refused
-):
-    made = {"name": "env", "dependencies": ["six"], **environment}
-    wanted = resolve(stack(workspaces=[{"target": "docker", **workspace}], environments=[made]))
-    able = TargetCapabilities(
-        name="docker",
-        images=True,
-        base_images=True,
-        image_fault=lambda image: MISSING if image == "b:1" else "",
-        has_image_of=lambda _resource, _workspace: False,
-    )
-    found = refusals(wanted, able)
-    assert [one.place.partition(" on target")[0] for one in found] == refused
-    assert all(str(one).endswith(f"'b:1': {MISSING}; {REMEDY}") for one in found)
-    there = able.model_copy(update={"has_image_of": lambda _resource, _workspace: True})
-    assert refusals(wanted, there) == ()
-
-
-def with_rule(**space):
-    return stack(
-        workspaces=[{"name": "default", "target": "docker", **space}],
-        autoscale_rules=[{**RULE, "targets": [{"metric": "RequestsInFlight", "target": 2}]}],
-    )
-
-
-def test_a_docker_host_keeps_rules_only_where_its_engine_s_socket_is_named():
-    refused = [str(one) for one in refusals(resolve(with_rule()), docker())]
-    assert refused == [
-        "AutoscaleRule 'default/iris/blue' on target 'docker': a Docker host keeps rules by a"
-        " container that has the Engine's socket, which is root of the host, and the workspace"
-        " allows none; set its engine_socket, to /var/run/docker.sock on most hosts, or scale by"
-        " instance_count"
-    ]
-    named = with_rule(engine_socket="/var/run/docker.sock")
-    assert refusals(resolve(named), docker()) == ()
-    assert [*docker().rule_faults(with_rule().autoscale_rules[0], None, None)] == []
-
-
-def with_rollout(**space):
-    split = {"endpoint": "iris", "traffic": {"blue": 100}, "rollout": ROLLOUT}
-    return stack(workspaces=[{"name": "default", "target": "docker", **space}], traffic=[split])
-
-
-def test_a_docker_host_moves_splits_only_where_its_engine_s_socket_is_named():
-    refused = [str(one) for one in refusals(resolve(with_rollout()), docker())]
-    assert refused == [
-        "Traffic 'default/iris' on target 'docker': rollout: a Docker host moves splits by a"
-        " container that has the Engine's socket, which is root of the host, and the workspace"
-        " allows none; set its engine_socket, to /var/run/docker.sock on most hosts, or leave it"
-        " out"
-    ]
-    named = with_rollout(engine_socket="/var/run/docker.sock")
-    assert refusals(resolve(named), docker()) == ()
-    assert [*docker().traffic_faults(with_rollout().traffic[0], None)] == []
-
-
-@pytest.mark.parametrize(
-    "more", [{"min_instances": 0}, {"schedules": [{**NIGHT, "min_instances": 0}]}]
-)
-def test_a_rule_may_leave_no_instance_where_requests_can_wait(more):
-    asked = stack(autoscale_rules=[{**RULE, **more}])
-    assert refusals(resolve(asked), LOCAL) == ()
-    assert [*docker().rule_faults(asked.autoscale_rules[0], None, None)] == []
