@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from inference_provider.service.__main__ import where
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.service_process import SERVICE, settle_service
 from inference_provider.targets.local.supervisor import ProcessState, Supervisor
@@ -100,3 +101,15 @@ def test_how_alerts_stand_goes_with_it_and_stays_where_nobody_can_say_that_there
         settle_service(supervisor, folders, needed=True)
         settle_service(supervisor, folders, needed=False, no_alerts=no_alerts)
         assert (supervisor.has(SERVICE), folders.alerts.exists()) == (False, not no_alerts)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["docker", "lab"], ("docker", ["lab"])),
+        (["local", "/state", "lab", "0.1.0"], ("local", ["/state", "lab", "0.1.0"])),
+        (["/state", "lab", "0.0.9"], ("local", ["/state", "lab", "0.0.9"])),  # of an older release
+    ],
+)
+def test_the_service_is_started_by_the_arguments_of_an_older_release_too(arguments, expected):
+    assert where(arguments) == expected

@@ -1,24 +1,10 @@
 """When the autoscaler changes a count, and beside whom it does not."""
 
-import pytest
 from tests.unit.autoscaler.case import HELD, Case
 
 from inference_provider.observed import Kind
 from inference_provider.service import autoscaler
-from inference_provider.service.__main__ import where
 from inference_provider.workspace.state import deployment_lock
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (["docker", "lab"], ("docker", ["lab"])),
-        (["local", "/state", "lab", "0.1.0"], ("local", ["/state", "lab", "0.1.0"])),
-        (["/state", "lab", "0.0.9"], ("local", ["/state", "lab", "0.0.9"])),  # of an older release
-    ],
-)
-def test_the_service_is_started_by_the_arguments_of_an_older_release_too(arguments, expected):
-    assert where(arguments) == expected
 
 
 def test_more_requests_bring_instances_at_once_and_fewer_end_them_after_a_while(case):
