@@ -20,9 +20,11 @@ def lines(result) -> list[str]:
 
 def test_a_line_says_when_what_and_by_whom(cli):
     cli("up")
-    assert lines(cli("journal"))[:2] == [
-        "create Workspace 'default' | inferctl up",
+    first, *then = lines(cli("journal"))[:3]
+    assert first == "create Workspace 'default' | inferctl up"
+    assert sorted(then) == [  # side by side: neither needs the other
         "create Endpoint 'default/iris' | inferctl up",
+        "create Environment 'default/plain:1' | inferctl up",
     ]
 
 

@@ -76,14 +76,22 @@ def test_waiting_in_vain_and_an_interrupt_leave_no_file_open(tmp_path, monkeypat
         before = descriptors()
         with pytest.raises(Busy), file_lock(path, "records", 0):
             pass
-        monkeypatch.setattr(time, "sleep", interrupt)
+        interrupt_here(monkeypatch)
         with pytest.raises(KeyboardInterrupt), file_lock(path, "records", 10):
             pass
         assert descriptors() == before
 
 
-def interrupt(_seconds):
-    raise KeyboardInterrupt
+def interrupt_here(monkeypatch):
+    """Have a wait of this thread interrupted, and none of another test's thread that still ends."""
+    here, sleep = threading.current_thread(), time.sleep
+
+    def interrupted(seconds):
+        if threading.current_thread() is here:
+            raise KeyboardInterrupt
+        sleep(seconds)
+
+    monkeypatch.setattr(time, "sleep", interrupted)
 
 
 def test_a_link_in_the_place_of_a_lock_is_refused(tmp_path):
