@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from inference_provider.targets.local.heartbeat import beat_file, last_beat
+from inference_provider.targets.heartbeat import beat_file, last_beat
 from inference_provider.targets.local.service_process import SERVICE
 from tests.local.conftest import Lab
 from tests.local.server.model import until

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from inference_provider.service.collector_post import LIMITS
-from inference_provider.targets.local.heartbeat import (
+from inference_provider.service.own_ward import OwnWard
+from inference_provider.targets.heartbeat import (
     Beat,
     Heart,
     Look,
+    Looks,
     beat_file,
     last_beat,
     unwritable,
@@ -109,7 +111,7 @@ def test_a_service_of_which_one_loop_hangs_is_ended_and_that_loop_named(tmp_path
 READ_ONLY = """
 import sys
 from pathlib import Path
-from inference_provider.targets.local.heartbeat import unwritable
+from inference_provider.targets.heartbeat import unwritable
 from inference_provider.targets.local.service_ward import ServiceWard
 ended = []
 ward = ServiceWard(Path(sys.argv[1]), print, lambda *one: ended.append(one))
@@ -144,3 +146,41 @@ def test_a_loop_is_noted_by_whoever_beats_and_no_beat_waits_for_another(tmp_path
     heart._writing = SimpleNamespace(acquire=lambda blocking: False)
     heart.beat("logs")
     assert last_beat(beat_file(tmp_path)) is None
+
+
+class Ended(Exception):
+    pass
+
+
+def end():
+    raise Ended
+
+
+def test_a_process_with_a_loop_that_hangs_ends_itself_and_says_why(capsys: Any):
+    looks, told = Looks(), list[str]()
+    looks.beat()
+    looks.beat("metrics")
+    ward = OwnWard(looks, told.append, end)
+    for _ in range(4):
+        ward.look()
+    assert told == []
+    last = looks._looks["metrics"]
+    looks._looks["metrics"] = last._replace(at_s=last.at_s - 121, time=NOON)
+    ward.look()
+    ward.look()
+    with pytest.raises(Ended):
+        ward.look()
+    said = f"The workspace service has not looked at metrics since {NOON}, will be restarted"
+    assert (told, capsys.readouterr().err) == ([said], f"{said}\n")
+
+
+def test_a_process_that_was_not_run_for_long_does_not_end_itself():
+    looks = Looks()
+    looks.beat()
+    ward = OwnWard(looks, print, end)
+    for _ in range(3):
+        looks._looks[""] = looks._looks[""]._replace(at_s=time.monotonic() - 200)
+        ward.look()
+        ward.look()
+        looks.beat()
+        ward.look()

@@ -14,8 +14,8 @@ from tests.ports import own_port
 
 from inference_provider.alerts import Standing
 from inference_provider.observed import Actor, Kind, Record, ResourceId
+from inference_provider.targets.heartbeat import Beat, Heart, Look, beat_file, last_beat
 from inference_provider.targets.local.folders import Folders
-from inference_provider.targets.local.heartbeat import Beat, Heart, Look, beat_file, last_beat
 from inference_provider.targets.local.records import FileRecords
 from inference_provider.targets.local.service_process import SERVICE
 from inference_provider.targets.local.service_status import alert_states, said_of_service

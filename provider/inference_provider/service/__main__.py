@@ -7,13 +7,13 @@ in a pod. The version is the package's, for who looks whether it is still the on
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from inference_provider.actor import current_actor
 from inference_provider.observed import Actor
@@ -27,14 +27,15 @@ from inference_provider.service.faults import Faults
 from inference_provider.service.log_export import LogExport
 from inference_provider.service.looking import Beat, look
 from inference_provider.service.metering import Metering
+from inference_provider.service.own_ward import OwnWard
 from inference_provider.service.waking import Waking
+from inference_provider.targets import heartbeat
 from inference_provider.targets.event_log import EventLog, log_of
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.system_clock import SystemClock
 
-if TYPE_CHECKING:
-    pass
-
+_Loops = Mapping[str, Callable[[Beat], None]]
+"""What begins each loop, by name."""
 KINDS = ("local", "docker", "kubernetes")
 PERIOD_S = 1.0
 _THREADS = 4 * AT_ONCE
@@ -106,7 +107,6 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
     nothing that its end could lose.
     """
     # a container has nothing of it
-    from inference_provider.targets.local import heartbeat  # noqa: PLC0415
     from inference_provider.targets.local.log_sources import log_sources  # noqa: PLC0415
     from inference_provider.targets.local.service_process import is_the_service  # noqa: PLC0415
     from inference_provider.targets.local.target import LocalTarget  # noqa: PLC0415
@@ -137,17 +137,11 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
     metering = Metering(meter, router.metrics, workspace)
     alerting = Alerting(place_of(target, workspace, meter=meter, file=folders.alerts, tell=tell))
 
-    def beats(loop: str) -> Beat:
-        heart.beat(loop)  # one that hangs in its first look is seen, too
-        return partial(heart.beat, loop)
+    loops = _loops(metering, logs, canaries, waking, alerting)
 
     def begin() -> None:
         heart.beat()
-        metering.run(beats(heartbeat.METRICS))
-        logs.run(beats(heartbeat.LOGS))
-        watch(canaries, beats(heartbeat.ROLLOUTS))
-        waking.run(beats(heartbeat.WAITING))
-        alerting.run(beats(heartbeat.ALERTS))
+        _run(heart, loops)
 
     return _Place(target, workspace, samples, actor, *files, waking, look_on=look_on, begin=begin)
 
@@ -201,16 +195,40 @@ def _on_its_engine(workspace: str) -> _Place:
     declared = target.docker.logs(workspace)
     logs = LogExport(sources, declared, Path(FOLDER) / SENT_LOGS, workspace)
 
+    loops = _loops(metering, logs, canaries, waking, alerting)
+    looks, events = heartbeat.Looks(), EventLog(log_of(Path(FOLDER)))
+
+    def end(said: str) -> None:
+        with suppress(OSError):  # a full disk
+            events.write("service", "Killing", said)
+
     def begin() -> None:
-        metering.run()
-        watch(canaries)
-        waking.run()
-        alerting.run()
-        logs.run()
+        looks.beat()
+        _run(looks, loops)
+        OwnWard(looks, end).run()
 
     samples = target.docker.samples(workspace)
     known = (target, workspace, samples, actor, *files, waking)
-    return _Place(*known, file_bytes=_FETCHED_BYTES, begin=begin)
+    return _Place(*known, file_bytes=_FETCHED_BYTES, look_on=looks.beat, begin=begin)
+
+
+def _loops(
+    metering: Metering, logs: LogExport, canaries: Canaries, waking: Waking, alerting: Alerting
+) -> _Loops:
+    return {
+        heartbeat.METRICS: metering.run,
+        heartbeat.LOGS: logs.run,
+        heartbeat.ROLLOUTS: partial(watch, canaries),
+        heartbeat.WAITING: waking.run,
+        heartbeat.ALERTS: alerting.run,
+    }
+
+
+def _run(looks: heartbeat.Looks, loops: _Loops) -> None:
+    """Begin what runs beside the loop over rules, and note when each looks."""
+    for name, run in loops.items():
+        looks.beat(name)  # one that hangs in its first look is seen, too
+        run(partial(looks.beat, name))
 
 
 if __name__ == "__main__":

@@ -5,10 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from inference_provider.router.table import Backend
-from inference_provider.targets.listening import bind_fault
-from inference_provider.targets.local.addresses import listens
-from inference_provider.targets.local.folders import Folders
-from inference_provider.targets.local.heartbeat import (
+from inference_provider.targets.heartbeat import (
     HANGS_S,
     Beat,
     beat_file,
@@ -16,6 +13,9 @@ from inference_provider.targets.local.heartbeat import (
     not_looked,
     unwritable,
 )
+from inference_provider.targets.listening import bind_fault
+from inference_provider.targets.local.addresses import listens
+from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.service_process import SERVICE, service_process
 from inference_provider.targets.local.supervisor import ProcessState, Supervisor
 from inference_provider.targets.rule_faults import read

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from inference_provider.targets.local.heartbeat import (
+from inference_provider.targets.heartbeat import (
     ENDED_S,
     beat_file,
     last_beat,

@@ -1,6 +1,7 @@
-"""When the loops of a workspace service last looked, as a file; one that hangs still has a thread.
+"""When the loops of a workspace service last looked; one that hangs still has a thread.
 
-The service writes it, `status` and `watch.py` read it; imports nothing but the standard library.
+On `local` the service writes it into a file, which `status` and `watch.py` read; so this imports
+nothing but the standard library.
 Times are of a clock that all processes of a machine share; it stands still while that is suspended.
 """
 
@@ -61,9 +62,13 @@ class Beat(NamedTuple):
 
         Its name is empty where it is the one over rules.
         """
-        looks = {"": Look(self.at_s, self.time), **self.loops}
-        late = [one for one in looks.items() if one[1].age_s() >= after_s + _slack_s(one[0])]
-        return max(late, key=lambda one: one[1].age_s() - _slack_s(one[0]), default=None)
+        return latest({"": Look(self.at_s, self.time), **self.loops}, after_s)
+
+
+def latest(looks: Mapping[str, Look], after_s: float) -> tuple[str, Look] | None:
+    """Return the loop that has not looked for longest, if one has not for long."""
+    late = [one for one in looks.items() if one[1].age_s() >= after_s + _slack_s(one[0])]
+    return max(late, key=lambda one: one[1].age_s() - _slack_s(one[0]), default=None)
 
 
 def not_looked(loop: str, since: str) -> str:
@@ -104,13 +109,34 @@ def unwritable(file: Path) -> str:
     return ""
 
 
-class Heart:
-    """Notes the looks of this process, once in a while."""
+class Looks:
+    """The last look of each loop of this process."""
+
+    def __init__(self) -> None:
+        self._looks: dict[str, Look] = {}
+
+    def beat(self, loop: str = "", fault: str = "") -> None:
+        """Note a look.
+
+        Args:
+            loop: Which; the one over rules when empty.
+            fault: Why it failed.
+        """
+        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        self._looks[loop] = Look(time.monotonic(), now, " ".join(fault.split())[:_SHOWN])
+
+    def hanging(self, after_s: float) -> tuple[str, Look] | None:
+        """Return the loop that has not looked for longest, if one has not for long."""
+        return latest(dict(self._looks), after_s)
+
+
+class Heart(Looks):
+    """Writes them down too, once in a while."""
 
     def __init__(self, file: Path) -> None:
+        super().__init__()
         self._file = file
         self._next_s = 0.0
-        self._looks: dict[str, Look] = {}
         self._writing = threading.Lock()
 
     def beat(self, loop: str = "", fault: str = "") -> None:
@@ -122,9 +148,8 @@ class Heart:
             loop: Which; the one over rules when empty.
             fault: Why it failed.
         """
-        now_s = time.monotonic()
-        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        self._looks[loop] = Look(now_s, now, " ".join(fault.split())[:_SHOWN])
+        super().beat(loop, fault)
+        now_s = self._looks[loop].at_s
         if now_s < self._next_s or not self._writing.acquire(blocking=False):
             return
         try:
