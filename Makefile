@@ -40,9 +40,9 @@ IMAGE ?= inference-runtime:latest
 image: setup
 	docker build --network host --build-arg BASE=$(BASE) -t $(IMAGE) .
 
-# Lines that the tests without servers run; in half a minute.
+# Lines that the tests without servers run; these want the processor, so there is one process for each core.
 coverage: setup
-	.venv/bin/coverage run -m pytest -q -m "not local and not envoy and not pulumi and not docker and not cluster"
+	.venv/bin/pytest -q -n auto --dist loadgroup --cov --cov-report= -m "not local and not envoy and not pulumi and not docker and not cluster"
 	.venv/bin/coverage report
 
 lint: setup
