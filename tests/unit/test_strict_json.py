@@ -81,7 +81,8 @@ def test_what_is_no_strict_json_is_passed_on_as_its_text(served, content):
         ('{"é": 1}'.encode(), "application/json; charset=utf-16", {"é": 1}),
         (b"ab", "text/plain; charset=hex", "ab"),
         (b"ab\xff", "text/plain; charset=nonesuch", "ab�"),
-        (b"\\ud800", "text/plain; charset=unicode_escape", "?"),
+        (b"\\ud800", "text/plain; charset=unicode_escape", "\\ud800"),
+        (b"maana-pta", "text/plain; charset=punycode", "maana-pta"),
     ],
 )
 def test_a_wrong_charset_is_no_error(served, content, content_type, body):
