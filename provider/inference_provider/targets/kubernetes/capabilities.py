@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from inference_provider.capabilities import (
     WITH_RULES,
@@ -25,9 +26,10 @@ from inference_provider.spec import (
 from inference_provider.spec.alert import OF_INSTANCES
 from inference_provider.spec.cluster import ClusterSettings
 from inference_provider.spec.gpus import GpuRequest
+from inference_provider.spec.identity_provider import is_this_machine
 from inference_provider.spec.resources import Resources
 from inference_provider.spec.target import NAMESPACE
-from inference_provider.targets.answers import ALIKE
+from inference_provider.targets.answers import ALIKE, CUTTING
 from inference_provider.targets.kubernetes import callers, names
 from inference_provider.targets.kubernetes.inventory import NodeGpus, never_fits
 from inference_provider.targets.transport import tls_faults
@@ -44,6 +46,10 @@ _MAKE_IMAGE = (
     "set registry, and it is built and pushed there; or make and push it with `inferctl image build"
     " --push registry.example.org/team/router:1`, from a stack on target docker, and write what"
     " that prints; or load it: `kind load docker-image`"
+)
+_NAME_ONE = (
+    "name a Service of the cluster, such as http://collector.observability.svc:4318, or an address"
+    " that pods reach"
 )
 
 
@@ -187,6 +193,8 @@ def kubernetes_capabilities(
         metrics=True,
         rollouts=True,
         alerts=True,
+        traces=True,
+        cutting=CUTTING,
         reasons=ALIKE,
     )
 
@@ -203,6 +211,7 @@ def _workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
     yield from _storage_faults(spec)
     yield from _transport_faults(spec)
     yield from _metrics_faults(spec)
+    yield from _collector_faults(spec)
     if spec.bind_address != WorkspaceSpec().bind_address:
         reason = "has no meaning on a cluster: the router is a Service there"
         yield Fault("bind_address", reason, "leave it out")
@@ -239,6 +248,16 @@ def _metrics_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
     elif port and port < _FIRST_PORT:
         reason = f"the router's pods are not root, and open no port below {_FIRST_PORT}"
         yield Fault("metrics.port", reason, "use another, such as 9464")
+
+
+def _collector_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
+    """Refuse a collector that only the pod itself could be."""
+    sent = {"traces": spec.traces and spec.traces.otlp_endpoint}
+    for field, url in sent.items():
+        host = urlsplit(url).hostname if url else ""
+        if host and is_this_machine(host):
+            reason = f"{host} is the router's pod itself, where no collector listens"
+            yield Fault(f"{field}.otlp_endpoint", reason, _NAME_ONE)
 
 
 def _storage_faults(spec: WorkspaceSpec) -> Iterator[Fault]:

@@ -17,12 +17,14 @@ from inference_provider.targets.documents import Sections
 from inference_provider.targets.envoy.agent_errors import written
 from inference_provider.targets.envoy.child import EnvoyChild
 from inference_provider.targets.envoy.serving import Endpoints, Serving
+from inference_provider.targets.envoy.spans import said_of_traces, traces_to
 from inference_provider.targets.envoy.waiting_room import WaitingRoom
 from inference_provider.targets.kept_environments import KeptEnvironments
 from inference_provider.targets.kubernetes import snapshot
 from inference_provider.targets.kubernetes.slices import Reached
 from inference_provider.targets.kubernetes.watched import Watched
 from inference_provider.targets.memory_records import MemoryRecords
+from inference_provider.targets.service_needs import traces_of
 from inference_provider.workspace.entries import endpoint_entries
 from inference_provider.workspace.kept_digests import BLUEPRINTS, PLACEHOLDERS
 from inference_provider.workspace.state import (
@@ -123,7 +125,12 @@ class Publication:
 
     def edge(self) -> dict[str, Any]:
         """Return what the table says of all endpoints. Raises TargetError, rather than no TLS."""
-        return self._state.edge()
+        traces = traces_to(traces_of(self._state), self._records.workspace)
+        return {**self._state.edge(), "traces": traces}
+
+    def said_of_spans(self) -> str:
+        """Say where spans go; empty where none are declared."""
+        return said_of_traces(traces_of(self._state), self._serving.delivery.admin.stats)
 
     def run(self) -> None:
         """Follow the namespace for ever."""

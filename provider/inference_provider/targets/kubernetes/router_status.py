@@ -40,11 +40,12 @@ def combined(
     if differ:
         told.append(f"its pods serve different weights of {', '.join(differ)}")
     first = know[0] if know and not differ else RouterStatus()
+    page = f"metrics on port {metrics_port} of each router pod" if served else ""
     notes = [f"router pod {pod}: {one.note}" for pod, one in answers.items() if one.note]
     return RouterStatus(
         fault="; ".join(told),
         note="; ".join(notes),
-        beside=f"metrics on port {metrics_port} of each router pod" if served else "",
+        beside="; ".join(filter(None, (page, *_told_alike(answers)))),
         metrics_port=metrics_port,
         weights=first.weights,
         mirrors=first.mirrors,
@@ -52,6 +53,15 @@ def combined(
         refused=counted(calls for one in answers.values() for calls in one.refused),
         start_limit_s=START_LIMIT_S,
     )
+
+
+def _told_alike(answers: Mapping[str, RouterStatus]) -> list[str]:
+    """Return what pods say of what they send: once where all say the same."""
+    found = {pod: one.beside for pod, one in answers.items() if one.beside}
+    texts = list(dict.fromkeys(found.values()))
+    if len(texts) < 2 and len(found) == len(answers):
+        return texts
+    return [f"router pod {pod}: {text}" for pod, text in found.items()]
 
 
 def _other_page(pod: str, port: int | None) -> str:

@@ -11,8 +11,11 @@ from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.router import Endpoints, KubernetesRouter
 from inference_provider.targets.kubernetes.whole import Whole
 from inference_provider.targets.kubernetes.workspace_service import WorkspaceService
+from inference_provider.targets.service_needs import traces_of
 from inference_provider.workspace.ports import Tell
 from inference_provider.workspace.statuses import RouterStatus
+
+_NO_SPANS = "it sends no spans: its image is of an older release"
 
 
 class ServedRouter(KubernetesRouter):
@@ -68,6 +71,8 @@ class ServedRouter(KubernetesRouter):
         told = dict(self.service.told()) if found.runs else {}
         if told.get("beside") and found.beside:
             told["beside"] = f"{found.beside}; {told['beside']}"
+        if traces_of(self._state) and found.runs and not (found.fault or "spans" in found.beside):
+            told["fault"] = _NO_SPANS
         return found.model_copy(update=told)
 
     def _altered(self, whole: There) -> list[str]:

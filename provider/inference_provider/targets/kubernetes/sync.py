@@ -25,6 +25,7 @@ from inference_provider.targets.envoy.child import EnvoyChild
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.key_server import KeyServer
 from inference_provider.targets.envoy.serving import Serving
+from inference_provider.targets.envoy.spans import with_authorities
 from inference_provider.targets.envoy.waiting_room import WaitingRoom
 from inference_provider.targets.kubernetes import names, questions
 from inference_provider.targets.kubernetes.client import Client
@@ -74,7 +75,9 @@ class Sync:
         delivery = Delivery(Path(table.folder), workers)
         self.envoy = EnvoyChild(delivery)
         self.serving = Serving(
-            delivery, lambda: table.model_copy(update=self.publication.edge()), self.envoy.runs
+            delivery,
+            lambda: with_authorities(table.model_copy(update=self.publication.edge())),
+            self.envoy.runs,
         )
         self._in_flight = InFlight(client, namespace, self._own, os.environ.get(POD_IP, ""))
         self._say = say
@@ -166,7 +169,11 @@ class Sync:
                 fault = f"it learns of no change: {refused[0].reason}; {again}"
             found, page = self.serving.status(), self._page
             faults = "; ".join(filter(None, (fault, found.fault, page.fault if page else "")))
-            about = {"fault": faults, "metrics_port": page.port if page else None}
+            about: dict[str, object] = {
+                "fault": faults,
+                "beside": self.publication.said_of_spans(),
+                "metrics_port": page.port if page else None,
+            }
             return found.model_copy(update=about).model_dump(mode="json")
 
         answers = {**of_envoy.about(self.serving), "status": status}
