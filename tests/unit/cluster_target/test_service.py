@@ -17,7 +17,7 @@ from inference_provider.service.in_cluster import mover
 from inference_provider.spec import StackSpec
 from inference_provider.stack import Pipeline, Stack
 from inference_provider.targets.envoy.agent_errors import written
-from inference_provider.targets.kubernetes import workspace_service
+from inference_provider.targets.kubernetes import companion
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
 from inference_provider.workspace.alert_states import AlertState
 from inference_provider.workspace.alert_states import written as written_states
@@ -205,7 +205,7 @@ def test_what_is_left_of_it_is_drift_and_the_next_up_removes_it(api, engine, ser
 def test_one_that_ends_again_and_again_is_told_with_its_last_words(
     api, engine, controllers, serves, monkeypatch
 ):
-    monkeypatch.setattr(workspace_service, "_START_S", 0.0)
+    monkeypatch.setattr(companion, "_START_S", 0.0)
 
     def status_of(pod):
         if not pod["metadata"]["name"].startswith("inference-service-"):

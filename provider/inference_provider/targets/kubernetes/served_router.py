@@ -1,10 +1,13 @@
-"""The router of a workspace in a cluster, with the workspace service beside it."""
+"""The router of a workspace in a cluster, with what runs beside it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
+from typing import Any
 
 from inference_provider.errors import InferenceError
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.companion import Companion
 from inference_provider.targets.kubernetes.objects import Object
 from inference_provider.targets.kubernetes.observed_objects import There
 from inference_provider.targets.kubernetes.records import ClusterRecords
@@ -19,7 +22,7 @@ _NO_SPANS = "it sends no spans: its image is of an older release"
 
 
 class ServedRouter(KubernetesRouter):
-    """Has the service run while it is needed, and tells of it."""
+    """Has what is beside it run while it is needed, and tells of it."""
 
     def __init__(
         self,
@@ -29,54 +32,76 @@ class ServedRouter(KubernetesRouter):
         whole: Whole,
         is_outdated: Callable[[str], bool],
     ) -> None:
-        """Open it; see `KubernetesRouter`. What the service is made of comes to `beside`."""
+        """Open it; see `KubernetesRouter`. What its companions are made of comes to `beside`."""
         self.service = WorkspaceService(client, records, self.settings)
+        self._companions: tuple[Companion, ...] = (self.service,)
         self.is_the_service = False
-        """Set in the service itself, which may make no objects."""
-        super().__init__(
-            client, records, lambda: (*beside(), *self.service.objects()), whole, is_outdated
-        )
+        """Set in a companion itself, which may make no objects."""
+
+        def all_beside() -> Iterable[Object]:
+            return chain(beside(), *(one.objects() for one in self._companions))
+
+        super().__init__(client, records, all_beside, whole, is_outdated)
 
     def apply(self, tell: Tell = lambda _said: None) -> None:
         super().apply(tell)
-        self.service.apply()
+        for one in self._companions:
+            one.apply()
 
     def ensure_up(self, endpoints: Callable[[], Endpoints]) -> None:
         if self.is_the_service:
             self.ready_pod()
             return
         super().ensure_up(endpoints)
-        self.service.begin()  # it has been stopped with its workspace
+        for one in self._companions:  # they have been stopped with their workspace
+            one.begin()
 
     def publish(self, endpoints: Endpoints) -> None:
-        """Publish with the service there; a split does not begin its way where it cannot be."""
+        """Publish with all there; a split does not begin its way where its service cannot be."""
         if self.is_the_service:
             super().publish(endpoints)
             return
-        is_new = self.service.begin()
+        begun: list[Companion] = []
         try:
+            begun += (one for one in self._companions if one.begin())
             super().publish(endpoints)
         except InferenceError:
-            if is_new:
-                self.service.give_up()
+            for one in begun:
+                one.give_up()
             raise
-        self.service.end()
+        for one in self._companions:
+            one.end()
+
+    def stop_companions(self) -> None:
+        """End them, before the router: they would go on with what they do."""
+        for one in self._companions:
+            one.stop()
 
     def remove(self) -> None:
-        self.service.remove()
+        for one in self._companions:
+            one.remove()
         super().remove()
 
     def status(self) -> RouterStatus:
         found = super().status()
-        told = dict(self.service.told()) if found.runs else {}
-        if told.get("beside") and found.beside:
-            told["beside"] = f"{found.beside}; {told['beside']}"
-        if traces_of(self._state) and found.runs and not (found.fault or "spans" in found.beside):
-            told["fault"] = _NO_SPANS
-        return found.model_copy(update=told)
+        if not found.runs:
+            return found
+        if traces_of(self._state) and not (found.fault or "spans" in found.beside):
+            found = found.model_copy(update={"fault": _NO_SPANS})
+        for one in self._companions:
+            found = found.model_copy(update=_joined(found, one.told()))
+        return found
 
     def _altered(self, whole: There) -> list[str]:
         found = super()._altered(whole)
         if not any(kind.name == "Deployment" for kind, _ in self._whole.of(whole, names.ROUTER)):
             return found  # it was stopped
-        return [*found, *self.service.left(self._whole.of(whole, names.SERVICE))]
+        left = (one.left(self._whole.of(whole, one.role)) for one in self._companions)
+        return [*found, *chain(*left)]
+
+
+def _joined(found: RouterStatus, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of a status with what one more says in them."""
+    texts = {name: getattr(found, name) for name in ("beside", "missing")}
+    joined = {n: "; ".join(filter(None, (t, told.get(n)))) for n, t in texts.items()}
+    return {**told, **joined}

@@ -309,7 +309,7 @@ class KubernetesPlatform:
 
     def shut_down(self, workspace: str) -> None:
         opened = self._open(workspace)
-        opened.router.service.stop()  # first: it would go on with what it measures
+        opened.router.stop_companions()  # first: they would go on with what they do
         opened.compute.end_all(_STOP_WAIT_S)
         opened.router.stop()
 
