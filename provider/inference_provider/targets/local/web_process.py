@@ -11,13 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from inference_provider.router.provider import fetch_fault
-from inference_provider.router.scorers import provider_check
 from inference_provider.router.table import Backend
 from inference_provider.spec.service import ServiceSettings
-from inference_provider.targets.envoy.fetched_keys import FetchedKeys
 from inference_provider.targets.listening import bind_fault
 from inference_provider.targets.local.addresses import listens
 from inference_provider.targets.local.folders import Folders
@@ -25,6 +20,7 @@ from inference_provider.targets.local.own_program import arguments_of, own_progr
 from inference_provider.targets.local.supervisor import ProcessState, Supervisor
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
 from inference_provider.targets.local.supervisor_text import Program
+from inference_provider.targets.web_service import pages_of, service_of, unfetched
 from inference_provider.workspace.state import State
 
 WEB = "web"
@@ -32,16 +28,6 @@ WEB = "web"
 _MODULE = "inference_provider.web"
 """By its name: it stands on targets."""
 _START_S = 10.0
-PAGES = "pages"
-"""The argument of one that serves the console too."""
-
-
-def service_of(state: State) -> ServiceSettings | None:
-    """Return where the service is to listen; None where it is to listen nowhere."""
-    with suppress(ValidationError):  # of a newer release
-        said = state.of_workspace("service")
-        return ServiceSettings.model_validate(said) if said else None
-    return None
 
 
 def web_folder(folders: Folders) -> Path:
@@ -108,7 +94,7 @@ def said_of_web(
     place, process = f"{host}:{settings.port}", _process(supervisor)
     if process and process.runs and _listens(process, settings):
         scheme = "https" if state.speaks_tls() else "http"
-        told = (f"service on {scheme}://{place}", _unfetched(folders, state))
+        told = (f"service on {scheme}://{place}", unfetched(state, web_folder(folders)))
         return _with(said, "beside", ", ".join(filter(None, told)))
     fault = bind_fault(settings.bind_address, settings.port)
     if fault and fault.errno == errno.EADDRINUSE:
@@ -121,14 +107,6 @@ def said_of_web(
     else:
         reason = f"its log is {folders.log_path(WEB, WEB)}"
     return _with(said, "missing", f"the service on {place} does not run: {reason}")
-
-
-def _unfetched(folders: Folders, state: State) -> str:
-    """Say which keys of an identity provider it cannot fetch, and what it goes by meanwhile."""
-    check = provider_check(state.of_workspace("identity_provider"))
-    uri = check.jwks_uri if check else ""
-    known = {uri: FetchedKeys(web_folder(folders)).state(uri)} if uri else {}
-    return fetch_fault(known, asked=True)
 
 
 def _with(said: dict[str, Any], field: str, more: str) -> dict[str, Any]:
@@ -155,7 +133,7 @@ def _is_as_declared(
 def _given(folders: Folders, state: State, settings: ServiceSettings) -> tuple[str, ...]:
     scheme = "https" if state.speaks_tls() else "http"
     place = (settings.bind_address, str(settings.port), scheme)
-    return (str(folders.root), folders.workspace, *place, PAGES if settings.console else "no-pages")
+    return ("local", str(folders.root), folders.workspace, *place, pages_of(settings))
 
 
 def _program(folders: Folders, state: State, settings: ServiceSettings) -> Program:

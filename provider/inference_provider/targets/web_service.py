@@ -1,0 +1,41 @@
+"""A workspace's service over HTTP, wherever it runs: what it is to be, and what it tells."""
+
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from inference_provider.router.provider import fetch_fault
+from inference_provider.router.scorers import provider_check
+from inference_provider.spec.service import ServiceSettings
+from inference_provider.targets.envoy.fetched_keys import FetchedKeys
+from inference_provider.workspace.state import State
+
+PAGES = "pages"
+"""The argument of one that serves the console too."""
+
+
+def service_of(state: State) -> ServiceSettings | None:
+    """Return where the service is to listen; None where it is to listen nowhere."""
+    with suppress(ValidationError):  # of a newer release
+        said = state.of_workspace("service")
+        return ServiceSettings.model_validate(said) if said else None
+    return None
+
+
+def pages_of(settings: ServiceSettings) -> str:
+    """Return the argument that says whether it serves the console."""
+    return PAGES if settings.console else "no-pages"
+
+
+def unfetched(state: State, folder: Path) -> str:
+    """Say which keys of an identity provider it cannot fetch, and what it goes by meanwhile.
+
+    Args:
+        state: The workspace's.
+        folder: Where it keeps keys that it has fetched.
+    """
+    check = provider_check(state.of_workspace("identity_provider"))
+    uri = check.jwks_uri if check else ""
+    known = {uri: FetchedKeys(folder).state(uri)} if uri else {}
+    return fetch_fault(known, asked=True)
