@@ -16,7 +16,7 @@ GENERATED = TlsSettings(generate=True)
 
 def made(before: KeptTls | None = None, now: datetime = NOW, **values: object) -> KeptTls:
     wanted = TlsSettings.model_validate({"generate": True, **values})
-    return kept_for(wanted, before, "lab", "10.0.0.7", now)
+    return kept_for(wanted, before, "lab", ["10.0.0.7"], now)
 
 
 def own(kept: KeptTls, **values: object) -> TlsSettings:
@@ -74,7 +74,7 @@ def test_a_certificate_of_one_s_own_with_its_key_has_no_fault():
     kept = made()
     chain = kept.tls.certificate + kept.trusted
     assert faults(own(kept, certificate=chain, client_ca=kept.trusted)) == []
-    assert kept_for(own(kept), None, "lab", "h", NOW).trusted == ""
+    assert kept_for(own(kept), None, "lab", ["h"], NOW).trusted == ""
 
 
 def test_everything_that_is_wrong_is_told_at_once_and_no_key_with_it():
@@ -163,7 +163,7 @@ def test_the_host_that_a_certificate_is_not_for_is_named(host, missing):
 def test_a_certificate_tells_its_end_as_soon_as_somebody_can_do_something(days, generated, owned):
     kept, now = made(), NOW + timedelta(days=days)
     assert kept.fault(now) == generated
-    assert kept_for(own(kept), None, "lab", "h", NOW).fault(now) == owned
+    assert kept_for(own(kept), None, "lab", ["h"], NOW).fault(now) == owned
 
 
 def test_a_document_round_trips_with_its_keys():

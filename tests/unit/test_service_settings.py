@@ -29,18 +29,21 @@ def refused(able=LOCAL, **workspace):
     return [str(one.fault) for one in found]
 
 
-@pytest.mark.parametrize(
-    "able",
-    [
-        docker_capabilities(lambda _base: Ledger(), lambda _image: "", lambda _one, _space: True),
-        kubernetes_capabilities(lambda: None, lambda: None),
-    ],
-    ids=["docker", "kubernetes"],
-)
-def test_targets_without_one_refuse_it_by_name(able):
+def test_a_target_without_one_refuses_it_by_name():
+    able = docker_capabilities(lambda _base: Ledger(), lambda _image: "", lambda _one, _space: True)
     told = "service: not supported yet; leave it out"
     assert told in refused(able, target=able.name, service={"port": 18443})
     assert told not in refused(able, target=able.name)
+
+
+def test_a_cluster_takes_it_with_or_without_pages_and_without_an_address():
+    able = kubernetes_capabilities(lambda: None, lambda: None)
+    space = {"target": "kubernetes", "runtime_image": "router:1"}
+    assert refused(able, **space, service={"port": 443, "console": True}) == []
+    assert refused(able, **space, service={"port": 443, "bind_address": "0.0.0.0"}) == [
+        "service.bind_address: has no meaning on a cluster: what gives tokens is a Service there;"
+        " leave it out"
+    ]
 
 
 def test_this_machine_takes_a_port_that_is_free_and_one_that_is_taken():

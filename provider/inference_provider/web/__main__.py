@@ -1,6 +1,7 @@
 """The process: `python -m inference_provider.web KIND …`, where KIND is that of its place.
 
-On this machine `local FOLDER WORKSPACE HOST PORT SCHEME PAGES VERSION`. It runs beside the
+On this machine `local FOLDER WORKSPACE HOST PORT SCHEME PAGES VERSION`, in a pod `kubernetes
+WORKSPACE PORT SCHEME PAGES`. It runs beside the
 workspace's router, apart from what scales, moves splits and scores: when it ends, nobody gets new
 tokens, and nothing else happens. Whoever starts it replaces it where any of its arguments should be
 another.
@@ -9,12 +10,13 @@ another.
 import os
 import sys
 import traceback
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from inference_provider.errors import InferenceError
 from inference_provider.web.serving import Place, serve
 
-KINDS = ("local",)
+KINDS = ("local", "kubernetes")
 
 
 def main() -> None:
@@ -39,7 +41,13 @@ def _on_this_machine(root: str, *given: str) -> Place:
     return opened(Path(root), *given)
 
 
-_PLACES = {"local": _on_this_machine}
+def _in_cluster(*given: str) -> Place:
+    from inference_provider.web.in_cluster import opened  # noqa: PLC0415 - as above
+
+    return opened(*given)
+
+
+_PLACES: Mapping[str, Callable[..., Place]] = {"local": _on_this_machine, "kubernetes": _in_cluster}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """By which names browsers find the pages of the service."""
 
 import ipaddress
+from collections.abc import Sequence
 
 from inference_provider.console.guard import Site
 from inference_provider.router.table import Tls
@@ -8,8 +9,8 @@ from inference_provider.web.pages import DOOR
 from inference_provider.workspace.certificates import names_in
 
 
-def site_of(host: str, port: int, tls: Tls | None) -> Site:
-    """Return them: 127.0.0.1, the address that is listened on, those of a certificate.
+def site_of(host: str, port: int, tls: Tls | None, names: Sequence[str] = ()) -> Site:
+    """Return them: 127.0.0.1, the address that is listened on, other names, those of a certificate.
 
     A name of somebody else's may lead here too (DNS rebinding), and is none of them; nor is
     `localhost`, which may lead to ::1, where anybody on the machine may listen on this port.
@@ -18,7 +19,7 @@ def site_of(host: str, port: int, tls: Tls | None) -> Site:
     named = () if ipaddress.ip_address(host).is_unspecified else (own,)
     certified = names_in(tls.certificate) if tls else ()
     brackets = (f"[{one}]" if ":" in one else one for one in certified)
-    more = tuple(f"{one}:{port}" for one in (*named, *brackets))
+    more = tuple(f"{one}:{port}" for one in (*named, *names, *brackets))
     scheme = "https" if tls else "http"
     whole = (f"127.0.0.1:{port}", *more)
     usual = port == (443 if tls else 80)  # which browsers leave out

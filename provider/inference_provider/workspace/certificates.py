@@ -33,7 +33,7 @@ _EARLIER = timedelta(hours=1)
 
 
 def kept_for(
-    wanted: TlsSettings, before: KeptTls | None, workspace: str, host: str, now: datetime
+    wanted: TlsSettings, before: KeptTls | None, workspace: str, hosts: Sequence[str], now: datetime
 ) -> KeptTls:
     """Return what a router is to show; what there is already, if that will do.
 
@@ -41,14 +41,14 @@ def kept_for(
         wanted: What the workspace asks for.
         before: What is kept now.
         workspace: Its name.
-        host: Host of its scoring URLs.
+        hosts: Host of its scoring URLs, and those of what is beside its router.
         now: The time, UTC.
     """
     rest = {"minimum_version": wanted.minimum_version, "client_ca": wanted.client_ca or ""}
     if wanted.certificate is not None and wanted.private_key is not None:
         own = Tls(certificate=wanted.certificate, private_key=wanted.private_key, **rest)
         return KeptTls(tls=own, ends=ends(wanted.certificate))
-    names = tuple(dict.fromkeys((host, *LOOPBACK, *wanted.names)))
+    names = tuple(dict.fromkeys((*hosts, *LOOPBACK, *wanted.names)))
     known = before.authority if before else None
     if before and known and known.names == names and not _ends_soon(before.tls, now):
         return before.model_copy(update={"tls": before.tls.model_copy(update=rest)})

@@ -219,9 +219,10 @@ class Creation:
         from inference_provider.workspace.certificates import kept_for  # noqa: PLC0415
 
         before = self._state.readable(TLS, ROUTER, KeptTls.model_validate_json)
-        host = urlsplit(self._ports.router.address().url).hostname or ""
+        address = self._ports.router.address()
+        hosts = (urlsplit(address.url).hostname or "", *address.beside)
         now = self._workspace.clock.now()
-        kept = kept_for(wanted, before, desired.id.workspace, host, now)
+        kept = kept_for(wanted, before, desired.id.workspace, hosts, now)
         if kept != before:
             self._state.put_tls(kept)
 

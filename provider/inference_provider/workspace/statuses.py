@@ -93,6 +93,8 @@ class RouterAddress(Frozen):
 
     url: str
     metrics_url: str
+    beside: tuple[str, ...] = ()
+    """Other hosts that a certificate of the workspace is for: what gives tokens has its own."""
 
 
 class RouterStatus(Frozen):

@@ -18,7 +18,7 @@ from inference_provider.workspace.kept_tls import KeptTls
 def generated(before: KeptTls | None = None, **values: object) -> KeptTls:
     """Return a generated certificate; one of other names is signed by the same authority."""
     wanted = TlsSettings.model_validate({"generate": True, **values})
-    return kept_for(wanted, before, "lab", "127.0.0.1", datetime.now(UTC))
+    return kept_for(wanted, before, "lab", ["127.0.0.1"], datetime.now(UTC))
 
 
 def trusting(kept: KeptTls, caller: pathlib.Path | None = None) -> ssl.SSLContext:

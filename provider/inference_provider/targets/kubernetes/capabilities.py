@@ -28,6 +28,7 @@ from inference_provider.spec.cluster import ClusterSettings
 from inference_provider.spec.gpus import GpuRequest
 from inference_provider.spec.identity_provider import is_this_machine
 from inference_provider.spec.resources import Resources
+from inference_provider.spec.service import ServiceSettings
 from inference_provider.spec.target import NAMESPACE
 from inference_provider.targets.answers import ALIKE, CUTTING
 from inference_provider.targets.kubernetes import callers, names
@@ -42,6 +43,7 @@ _NOT_ENFORCED = (
     " `allow_unenforced_egress: true`, where something else closes it",
 )
 _FIRST_PORT = 1024
+_LOOPBACK = ServiceSettings(port=1).bind_address
 _MAKE_IMAGE = (
     "set registry, and it is built and pushed there; or make and push it with `inferctl image build"
     " --push registry.example.org/team/router:1`, from a stack on target docker, and write what"
@@ -191,6 +193,7 @@ def kubernetes_capabilities(
         tls=True,
         source_ranges=True,
         metrics=True,
+        service=True,
         rollouts=True,
         alerts=True,
         traces=True,
@@ -215,6 +218,9 @@ def _workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
     if spec.bind_address != WorkspaceSpec().bind_address:
         reason = "has no meaning on a cluster: the router is a Service there"
         yield Fault("bind_address", reason, "leave it out")
+    if spec.service and spec.service.bind_address != _LOOPBACK:
+        reason = "has no meaning on a cluster: what gives tokens is a Service there"
+        yield Fault("service.bind_address", reason, "leave it out")
 
 
 def _may_be_closed(spec: WorkspaceSpec) -> bool:

@@ -14,11 +14,12 @@ ENDPOINT, DEPLOYMENT = f"{PREFIX}/endpoint", f"{PREFIX}/deployment"
 GENERATION, OBJECT = f"{PREFIX}/generation", f"{PREFIX}/object"
 NODES = f"{PREFIX}/nodes"
 """Label of all that is of a generation whose instances are on several nodes: how many."""
-INSTANCE, ROUTER, CONTENT, SERVICE, RECORD, LOCK, JOURNAL = (
+INSTANCE, ROUTER, CONTENT, SERVICE, WEB, RECORD, LOCK, JOURNAL = (
     "instance",
     "router",
     "content",
     "service",
+    "web",
     "record",
     "lock",
     "journal",
@@ -28,11 +29,13 @@ EGRESS, CLOSED = f"{PREFIX}/egress", "closed"
 """Label, and its value, of instances without a way out."""
 ADDRESS = "address"
 """Section of the records: what is chosen of the router, the token of the content, and what of the
-workspace service was applied."""
+workspace service and of what gives tokens was applied."""
 ROUTER_NAME, CONTENT_NAME = "inference-router", "inference-content"
 """Names of Deployment, Service and ServiceAccount of the router, and of what keeps content."""
 SERVICE_NAME, PROBES_PORT = "inference-service", 8082
 """Name of all that the workspace service is made of, and where its pod answers the kubelet."""
+WEB_NAME, WEB_PORT = "inference-web", 8080
+"""Name of all that gives tokens over HTTP, and the port of its pod."""
 ALERTS_NAME = "inference-alerts"
 """Name of the ConfigMap in which it writes down how alerts stand."""
 ROUTER_PORT, METRICS_PORT, SYNC_PORT, CONTENT_PORT = 8080, 9090, 8081, 8080
@@ -98,9 +101,9 @@ def identity(name: str) -> str:
 
 def owner_of_account(name: str) -> str:
     """Return whose service account one of this name is; empty where nobody of ours has it."""
-    if name in (ROUTER_NAME, SERVICE_NAME):
-        return "the router's" if name == ROUTER_NAME else "the workspace service's"
-    return "an Identity's" if name.startswith(_OF_IDENTITIES) else ""
+    ours = {ROUTER_NAME: "the router's", SERVICE_NAME: "the workspace service's"}
+    ours[WEB_NAME] = "that of the service that gives tokens"
+    return ours.get(name, "an Identity's" if name.startswith(_OF_IDENTITIES) else "")
 
 
 def assignment(name: str) -> str:

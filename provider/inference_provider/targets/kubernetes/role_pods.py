@@ -1,4 +1,4 @@
-"""The pods of the one Deployment of a role: the router's, that which keeps content, the service's.
+"""The pods of the one Deployment of a role: the router, what keeps content, what is beside them.
 
 Waits until they are as was applied, and says why they are not.
 """
@@ -47,6 +47,7 @@ _WORDS = {
     names.ROUTER: ("the router", names.ROUTER_NAME),
     names.CONTENT: ("what keeps content", names.CONTENT_NAME),
     names.SERVICE: ("the workspace service", names.SERVICE_NAME),
+    names.WEB: ("the token service", names.WEB_NAME),
 }
 """What each is for people, and what its Deployment is called."""
 
@@ -62,7 +63,7 @@ class RolePods:
         client: Its cluster.
         namespace: Where it is.
         workspace: Its name.
-        role: `router`, `content` or `service`.
+        role: `router`, `content`, `service` or `web`.
         own_fault: What a pod itself says that it waits for.
     """
 

@@ -80,9 +80,9 @@ _POLL_S = 0.25
 _STOP_WAIT_S = 30.0
 _STOPPED = (DEPLOYMENT, BUDGET)
 """Of a router that was stopped, these are gone."""
-_BESIDE = (names.CONTENT, names.SERVICE, "workspace", ACCOUNT)
+_BESIDE = (names.CONTENT, names.SERVICE, names.WEB, "workspace", ACCOUNT)
 """Roles of what is not the router's."""
-_SCALED = (names.ROUTER_NAME, names.CONTENT_NAME, names.SERVICE_NAME)
+_SCALED = (names.ROUTER_NAME, names.CONTENT_NAME, names.SERVICE_NAME, names.WEB_NAME)
 _SHOWN = 300
 _OLDER = "the router runs an older image; it is replaced without a failed request"
 

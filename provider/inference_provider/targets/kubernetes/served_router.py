@@ -12,11 +12,12 @@ from inference_provider.targets.kubernetes.objects import Object
 from inference_provider.targets.kubernetes.observed_objects import There
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.router import Endpoints, KubernetesRouter
+from inference_provider.targets.kubernetes.web_service import WebService
 from inference_provider.targets.kubernetes.whole import Whole
 from inference_provider.targets.kubernetes.workspace_service import WorkspaceService
 from inference_provider.targets.service_needs import traces_of
 from inference_provider.workspace.ports import Tell
-from inference_provider.workspace.statuses import RouterStatus
+from inference_provider.workspace.statuses import RouterAddress, RouterStatus
 
 _NO_SPANS = "it sends no spans: its image is of an older release"
 
@@ -34,7 +35,8 @@ class ServedRouter(KubernetesRouter):
     ) -> None:
         """Open it; see `KubernetesRouter`. What its companions are made of comes to `beside`."""
         self.service = WorkspaceService(client, records, self.settings)
-        self._companions: tuple[Companion, ...] = (self.service,)
+        self.web = WebService(client, records, self.settings)
+        self._companions: tuple[Companion, ...] = (self.service, self.web)
         self.is_the_service = False
         """Set in a companion itself, which may make no objects."""
 
@@ -42,6 +44,9 @@ class ServedRouter(KubernetesRouter):
             return chain(beside(), *(one.objects() for one in self._companions))
 
         super().__init__(client, records, all_beside, whole, is_outdated)
+
+    def address(self) -> RouterAddress:
+        return super().address().model_copy(update={"beside": self.web.hosts})
 
     def apply(self, tell: Tell = lambda _said: None) -> None:
         super().apply(tell)

@@ -18,10 +18,24 @@ _SILENCE_S = 10.0
 
 
 class Probes(BoundedServer):
-    """Answers for a process that looks again and again, and says so."""
+    """Answers for a process that looks again and again, and says so.
 
-    def __init__(self, host: str, port: int, clock_s: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        host: Address that it listens on.
+        port: And port.
+        clock_s: Seconds that only go on.
+        longest_s: Seconds that a look may take.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        clock_s: Callable[[], float] = time.monotonic,
+        longest_s: float = LONGEST_LOOK_S,
+    ) -> None:
         self._clock_s = clock_s
+        self._longest_s = longest_s
         self._looked_s = {"": clock_s()}
         self._well = dict[str, bool]()
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -46,7 +60,7 @@ class Probes(BoundedServer):
     def lives(self) -> bool:
         """Whether each last look began a short while ago, as far as one may take."""
         now_s = self._clock_s()
-        return all(now_s - at_s < LONGEST_LOOK_S for at_s in [*self._looked_s.values()])
+        return all(now_s - at_s < self._longest_s for at_s in [*self._looked_s.values()])
 
 
 class _Handler(BaseHTTPRequestHandler):

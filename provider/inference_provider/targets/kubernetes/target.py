@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from itertools import filterfalse
 from typing import NamedTuple
@@ -203,8 +203,11 @@ class KubernetesPlatform:
 
     # -- a workspace comes, changes and goes ---------------------------------------------------
 
-    def first_up(self, desired: DesiredResource, tell: Tell) -> AbstractContextManager[bool]:
-        return first_up(Named(self, desired, tell))
+    @contextmanager
+    def first_up(self, desired: DesiredResource, tell: Tell) -> Iterator[bool]:
+        with first_up(Named(self, desired, tell)) as is_first:
+            yield is_first
+        self.router(desired.id.workspace).web.wait(tell)  # nobody else waits for it
 
     def start(self, workspace: str, spec: WorkspaceSpec, tell: Tell) -> None:
         """Start what a workspace is before it is recorded."""
@@ -306,6 +309,7 @@ class KubernetesPlatform:
         if after.settings != last:
             opened.router.save(last)
             opened.router.apply()
+        opened.router.web.wait(tell)
 
     def shut_down(self, workspace: str) -> None:
         opened = self._open(workspace)

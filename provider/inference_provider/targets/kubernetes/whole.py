@@ -45,7 +45,8 @@ from inference_provider.targets.kubernetes.workspace_manifests import ACCOUNT, I
 KINDS = (*OBJECTS, POD, CLAIM, POLICY, SERVICE_ACCOUNT, ROLE, ROLE_BINDING)
 IDENTITIES = (IDENTITY, ASSIGNMENT)
 """What identities and role assignments are made of."""
-_AROUND = (names.ROUTER, names.CONTENT, names.SERVICE, "workspace", ACCOUNT, *IDENTITIES)
+_BESIDE = (names.CONTENT, names.SERVICE, names.WEB)
+_AROUND = (names.ROUTER, *_BESIDE, "workspace", ACCOUNT, *IDENTITIES)
 ROLES = (names.INSTANCE, *_AROUND)
 _NOT_EVERYWHERE = (CLAIM_TEMPLATE, LEADER_WORKER_SET)
 _OF_OTHERS = f"!{names.WORKSPACE}"
