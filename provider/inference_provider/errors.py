@@ -46,15 +46,19 @@ class Fault:
         reason: What is wrong with the value, without the value of a secret.
         remedy: What to do about it.
         line: Line in the file, counted from 1; None when there is no file.
+        file: Which of several files; empty where there is one, or none.
     """
 
     path: str
     reason: str
     remedy: str = ""
     line: int | None = None
+    file: str = ""
 
     def __str__(self) -> str:
         where = f"line {self.line}: " if self.line is not None else ""
+        if self.file:
+            where = f"{self.file} {where}" if where else f"{self.file}: "
         field = f"{self.path}: " if self.path else ""
         told = f"{where}{field}{self.reason}" + (f"; {self.remedy}" if self.remedy else "")
         return one_line(told)

@@ -68,11 +68,35 @@ def test_a_pin_of_python_names_its_minor_version(tmp_path, package, version):
 
 
 @pytest.mark.parametrize(
+    ("package", "requirement"),
+    [
+        ("numpy", "numpy"),
+        ("numpy=1.21", "numpy==1.21.*"),
+        ("scikit-learn=1.7.0", "scikit-learn==1.7.0.*"),
+        ("conda-forge::scipy==1.16.0", "scipy==1.16.0"),
+        ("pandas 1.1.*", "pandas==1.1.*"),
+        ("xgboost >=1.3, <2", "xgboost>=1.3,<2"),
+    ],
+)
+def test_a_package_of_the_same_name_on_pypi_is_installed_by_pip(tmp_path, package, requirement):
+    text = f"dependencies: ['{package}', {{pip: [six]}}]"
+    assert read(tmp_path, text).dependencies == (requirement, "six")
+
+
+@pytest.mark.parametrize("pin", ["=1.21=py310_0", "=1.21|1.22"])
+def test_a_pin_that_only_conda_knows_is_refused(tmp_path, pin):
+    assert faults(tmp_path, conda_file={"dependencies": [f"numpy{pin}"]}) == [
+        f"conda_file.dependencies.0: 'numpy{pin}' is pinned in a way that pip does not know;"
+        " write it like numpy=1.2.3 or numpy>=1.2,<2"
+    ]
+
+
+@pytest.mark.parametrize(
     ("listed", "fault"),
     [
         pytest.param(
-            ["numpy=1.21"],
-            "conda_file.dependencies.0: there is no conda here to install 'numpy'; list it under"
+            ["r-base=4.3"],
+            "conda_file.dependencies.0: there is no conda here to install 'r-base'; list it under"
             " `- pip:`, by its name on PyPI",
             id="a package of conda",
         ),
@@ -107,15 +131,15 @@ def test_what_only_conda_can_install_is_refused_by_name(tmp_path, listed, fault)
 
 
 def test_faults_in_a_file_say_where_in_it(tmp_path):
-    text = "dependencies: [scipy, {pip: [six]}]\nvariables: {A: b}\n"
+    text = "dependencies: [blas, {pip: [six]}]\nvariables: {A: b}\n"
     (tmp_path / "conda.yaml").write_text(text)
     assert faults(tmp_path, conda_file="conda.yaml") == [
         "conda_file: variables: unknown field 'variables'; known fields: name, channels,"
         " dependencies, prefix",
-        "conda_file: dependencies.0: there is no conda here to install 'scipy'; list it under"
+        "conda_file: dependencies.0: there is no conda here to install 'blas'; list it under"
         " `- pip:`, by its name on PyPI",
     ]
-    with pytest.raises(SpecError, match="there is no conda here to install 'scipy'"):
+    with pytest.raises(SpecError, match="there is no conda here to install 'blas'"):
         read(tmp_path, text)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from inference_provider.cli import strict_json
+from inference_provider.cli.given import Given
 from inference_provider.cli.sarif import Place as Line
 from inference_provider.cli.session import Session
 from inference_provider.drift import DriftReport, ResourceDrift
@@ -86,15 +87,16 @@ class Declared:
         return stack
 
 
-def read_declared(session: Session, path: Path) -> Declared:
-    """Read a stack file, or the exported state of a Pulumi stack.
+def read_declared(session: Session, given: Given) -> Declared:
+    """Read a stack file, Azure ML YAML, or the exported state of a Pulumi stack.
 
     Raises:
-        SpecError: It is neither; with every fault in it.
+        SpecError: It is none of them; with every fault in it.
     """
-    value = _json_of(path)
+    path = given.file
+    value = None if given.is_azure else _json_of(path)
     if value is None:
-        return Declared((session.read_stack(path),), path)
+        return Declared((session.read_stack(given),), path)
     program, stacks = exported(value, str(path))
     _refuse_another_project(path, program.project)
     return Declared(stacks, path, program)

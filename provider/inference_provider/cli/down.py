@@ -3,16 +3,18 @@
 import typer
 
 from inference_provider.cli import progress, review
+from inference_provider.cli.given import Given, takes_files
 from inference_provider.cli.image import left_by
-from inference_provider.cli.options import DEFAULT_FILE, File, Json, Parallel, Yes
+from inference_provider.cli.options import Json, Parallel, Yes
 from inference_provider.cli.plan_text import plan_json
 from inference_provider.cli.session import session_of
 from inference_provider.printable import one_line
 
 
+@takes_files
 def down(
     ctx: typer.Context,
-    file: File = DEFAULT_FILE,
+    given: Given,
     yes: Yes = False,
     *,
     parallel: Parallel = None,
@@ -20,7 +22,7 @@ def down(
 ) -> None:
     """Delete everything that carries the stack's label."""
     session = session_of(ctx)
-    stack, pipeline = session.read_name(file), session.pipeline("down")
+    stack, pipeline = session.read_name(given), session.pipeline("down")
     with pipeline.hold(stack) as workspaces:
         planned = pipeline.removal(stack, workspaces)
         review.show(session, planned, as_json=as_json)

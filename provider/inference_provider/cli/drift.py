@@ -11,7 +11,8 @@ from inference_provider.cli.adopt import print_patch
 from inference_provider.cli.declared import read_declared, review
 from inference_provider.cli.drift_fix import fix
 from inference_provider.cli.drift_history import read_history, write_history
-from inference_provider.cli.options import DEFAULT_FILE, Json, Yes
+from inference_provider.cli.given import Given, takes_files
+from inference_provider.cli.options import Json, Yes
 from inference_provider.cli.report import WRITERS
 from inference_provider.cli.sarif import sarif
 from inference_provider.cli.session import session_of
@@ -32,11 +33,6 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
     JUNIT = "junit"
     SARIF = "sarif"
-
-
-Reviewed = Annotated[
-    Path, typer.Argument(help="The stack file, or what `pulumi stack export` printed.")
-]
 
 
 Form = Annotated[Format, typer.Option("--format", help="Format of the report.")]
@@ -66,9 +62,10 @@ Adopted = Annotated[
 ]
 
 
+@takes_files
 def drift(
     ctx: typer.Context,
-    file: Reviewed = DEFAULT_FILE,
+    given: Given,
     form: Form = Format.TEXT,
     as_json: Json = False,
     *,
@@ -78,10 +75,16 @@ def drift(
     yes: Yes = False,
     adopt: Adopted = None,
 ) -> None:
-    """Show what differs from the stack file, why, and who changed it. Exit 2 on drift."""
+    """Show what differs from the stack file, why, and who changed it. Exit 2 on drift.
+
+    FILE may be what `pulumi stack export` printed, too.
+    """
     session = session_of(ctx)
     now = datetime.now(UTC)
-    declared, accepted = read_declared(session, file), accepted_in(file, waivers, now.date())
+    if adopt or form == Format.SARIF:
+        given.refuse_azure("--adopt" if adopt else "--format sarif")
+    declared = read_declared(session, given)
+    accepted = accepted_in(given.file, waivers, now.date())
     known = read_history(history, declared.known_as) if history else {}
     if adopt:
         reports = as_json or form != Format.TEXT or history is not None

@@ -35,6 +35,7 @@ COMMANDS = {
     "plan": Entry("up", "Show what `up` would change."),
     "drift": Entry("drift", "Show what differs from the stack file, why, and who changed it."),
     "down": Entry("down", "Delete everything that carries the stack's label."),
+    "convert": Entry("convert", "Print the stack file that Azure ML YAML stands for."),
     "start": Entry(
         "start_stop", "Start everything that is recorded again, for example after a reboot."
     ),

@@ -18,8 +18,10 @@ from inference_provider.apply import at_once
 from inference_provider.cli import strict_json
 from inference_provider.cli.console import Lines, console
 from inference_provider.cli.entry import raise_interrupts
+from inference_provider.cli.given import Given
 from inference_provider.cli.options import DEFAULT_FILE
 from inference_provider.errors import Fault, SpecError, TargetError
+from inference_provider.files import load_azure
 from inference_provider.observed import Actor
 from inference_provider.printable import one_line
 from inference_provider.spec.target import Place
@@ -75,19 +77,39 @@ class Session:
         """Return how many servers start at once, where a person has not said it too."""
         return wanted or at_once(self.target)
 
-    def read_stack(self, path: Path) -> Stack:
-        """Load the stack file that a command names. Raises SpecError with every fault in it."""
-        _refuse_no_file(path)
-        stack = Stack.load(path)
-        self._go_to(stack, path)
+    def read_stack(self, asked: Path | Given) -> Stack:
+        """Load what a command names. Raises SpecError with every fault in it."""
+        given = Given.of(asked)
+        if given.is_azure:
+            loaded = load_azure(given.files, given.options)
+            stack = Stack.of(loaded.spec)
+            self._tell_name(given)
+            for note in loaded.azure.notes:
+                self.err.print(one_line(f"note: {note}"), markup=False)
+        else:
+            _refuse_no_file(given.file)
+            stack = Stack.load(given.file)
+        self._go_to(stack, given.file)
         return stack
 
-    def read_name(self, path: Path) -> StackName:
+    def read_name(self, asked: Path | Given) -> StackName:
         """Return what the file that a command names is about, whatever else is wrong in it."""
-        _refuse_no_file(path)
-        stack = Stack.named(path)
-        self._go_to(stack, path)
+        given = Given.of(asked)
+        if given.is_azure:
+            for path in given.files:
+                _refuse_nothing(path)
+            stack = StackName(given.stack_name, ("default",), "local")
+            self._tell_name(given)
+        else:
+            _refuse_no_file(given.file)
+            stack = Stack.named(given.file)
+        self._go_to(stack, given.file)
         return stack
+
+    def _tell_name(self, given: Given) -> None:
+        if given.options.stack is None:
+            told = f"stack '{given.stack_name}', named after its folder; --stack names another"
+            self.err.print(one_line(told), markup=False)
 
     def _go_to(self, stack: StackName, path: Path) -> None:
         """Raise SpecError where another target is open: by a file that has changed since."""
@@ -124,6 +146,12 @@ class Session:
 
 def session_of(ctx: typer.Context) -> Session:
     return ctx.ensure_object(Session)
+
+
+def _refuse_nothing(path: Path) -> None:
+    if not path.exists():
+        fault = Fault(str(path), "no such file", "pass the path of an Azure ML YAML file")
+        raise SpecError((fault,), "the command line")
 
 
 def _refuse_no_file(path: Path) -> None:

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from inference_provider.cli import progress, review
-from inference_provider.cli.options import DEFAULT_FILE, File, Json, Parallel, Yes
+from inference_provider.cli.given import Given, takes_files
+from inference_provider.cli.options import Json, Parallel, Yes
 from inference_provider.cli.plan_text import plan_json, verdict
 from inference_provider.cli.session import session_of
 from inference_provider.observed import Kind
@@ -15,9 +16,10 @@ from inference_provider.stack import Planned
 NoPrune = Annotated[bool, typer.Option("--no-prune", help="Keep what the file no longer declares.")]
 
 
+@takes_files
 def up(
     ctx: typer.Context,
-    file: File = DEFAULT_FILE,
+    given: Given,
     yes: Yes = False,
     no_prune: NoPrune = False,
     *,
@@ -26,7 +28,7 @@ def up(
 ) -> None:
     """Make what runs match the stack file."""
     session = session_of(ctx)
-    stack, pipeline = session.read_stack(file), session.pipeline("up")
+    stack, pipeline = session.read_stack(given), session.pipeline("up")
     with pipeline.hold(stack) as workspaces:
         planned = pipeline.plan(stack, workspaces, prune=not no_prune)
         review.show(session, planned, as_json=as_json)
@@ -44,10 +46,11 @@ def up(
         session.say(line)
 
 
-def plan(ctx: typer.Context, file: File = DEFAULT_FILE, as_json: Json = False) -> None:
+@takes_files
+def plan(ctx: typer.Context, given: Given, as_json: Json = False) -> None:
     """Show what `up` would change. Exit 2 when there is anything to change."""
     session = session_of(ctx)
-    stack, pipeline = session.read_stack(file), session.pipeline("plan")
+    stack, pipeline = session.read_stack(given), session.pipeline("plan")
     planned = pipeline.plan(stack)
     if as_json:
         session.print_json({**_described(planned), "verdict": verdict(planned.plan)})

@@ -1,8 +1,8 @@
 """A conda file, as Azure ML's environments name it -> a version of Python, and requirements.
 
-Goes in: the path of the file, or what it would say, written in its place. What is under
-`pip:` is installed, and there is no conda here: a package of conda may have another name on PyPI,
-or none, so each is refused by its name.
+Goes in: the path of the file, or what it would say, written in its place. There is no conda here:
+what is under `pip:` is installed, and of conda's packages those that have the same name on PyPI.
+Another may have another name there, or none, so it is refused by its name.
 """
 
 import re
@@ -25,6 +25,18 @@ from inference_provider.spec.requirement import requirement_fault
 
 _FIELDS = ("name", "channels", "dependencies", "prefix")
 _PACKAGE = re.compile(r"(?:[-\w]+::)?(?P<name>[-\w.]+)\s*(?P<pin>.*)")
+_SAME_ON_PYPI = frozenset(
+    {
+        "cloudpickle", "fastapi", "joblib", "lightgbm", "matplotlib", "mlflow", "nltk", "numpy",
+        "onnx", "pandas", "pillow", "psutil", "pyarrow", "pydantic", "pyyaml", "requests",
+        "scikit-learn", "scipy", "seaborn", "setuptools", "statsmodels", "tqdm", "transformers",
+        "wheel", "xgboost",
+    }
+)  # fmt: skip
+"""Packages that conda-forge builds of the release on PyPI of the same name."""
+_BUILD = re.compile(r"={1,2}[^=,|<>!~\s]+=")
+"""Begins a pin that names a build of conda."""
+_PREFIX = re.compile(r"=?\s*(?P<version>\d[\w.]*?)(\.?\*)?")
 _PIN = re.compile(r"={1,2}\s*(?P<version>3\.\d+)(\.\d+|\.?\*)*")
 """A pin of conda names a version and all that begin with it."""
 
@@ -88,10 +100,11 @@ def _conda(content: Mapping[str, Any], python: str | None, prefix: str) -> Conda
             requirements.append(value)
             found = requirement_fault(value)
         elif what == "package":
-            version, found = _package(value)
+            version, requirement, found = _package(value)
             if version and versions:
                 found = f"'{value}' is a second version of Python", "leave one of them out"
             versions += [version] if version else []
+            requirements += [requirement] if requirement else []
         else:
             found = (value, "list packages under `dependencies:`, and those of pip under `- pip:`")
         faults += [Fault(f"{prefix}{path}", *found)] if found else []
@@ -118,16 +131,30 @@ def _dependencies(listed: Any) -> Iterator[tuple[str, str, str]]:
             yield f"dependencies.{i}", "fault", "neither a package nor a list of those of pip"
 
 
-def _package(text: str) -> tuple[str | None, tuple[str, str] | None]:
-    """Return the version of Python that a package of conda stands for, or what is wrong with it."""
+def _package(text: str) -> tuple[str | None, str | None, tuple[str, str] | None]:
+    """Return the version of Python or the requirement that a package stands for, or a fault."""
     found = _PACKAGE.fullmatch(text.strip())
     name, pin = (found["name"].lower(), found["pin"]) if found else (text, "")
     if name == "pip" or (name == "python" and not pin):
-        return None, None
+        return None, None, None
+    if name in _SAME_ON_PYPI:
+        requirement = f"{name}{_for_pip(pin)}"
+        unfit = bool(_BUILD.match(pin)) or "|" in pin or requirement_fault(requirement) is not None
+        if not unfit:
+            return None, requirement, None
+        reason = f"'{text}' is pinned in a way that pip does not know"
+        return None, None, (reason, f"write it like {name}=1.2.3 or {name}>=1.2,<2")
     if name != "python":
         remedy = "list it under `- pip:`, by its name on PyPI"
-        return None, (f"there is no conda here to install '{name}'", remedy)
+        return None, None, (f"there is no conda here to install '{name}'", remedy)
     asked = _PIN.fullmatch(pin)
     if asked is None:
-        return None, (f"'{text}' names no single version of Python", "write it like python=3.12")
-    return asked["version"], None
+        fault = (f"'{text}' names no single version of Python", "write it like python=3.12")
+        return None, None, fault
+    return asked["version"], None, None
+
+
+def _for_pip(pin: str) -> str:
+    """Return a pin of conda as one of pip: `=1.2` names 1.2 and all that begin with it."""
+    prefix = _PREFIX.fullmatch(pin)
+    return f"=={prefix['version']}.*" if prefix else pin.replace(" ", "")

@@ -5,10 +5,10 @@ a StackSpec with defaults for `workspace` and content hashes filled in. Defaults
 models'; what a name resolves to is decided in `desired.py`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
@@ -39,6 +39,10 @@ from inference_provider.spec.free_text import is_free_text
 from inference_provider.spec.kinds import LISTED, Row
 from inference_provider.spec.reference import Reference
 from inference_provider.spec.target import Place, on_this_machine
+
+if TYPE_CHECKING:
+    from inference_provider.files.azureml.loading import AzureStack
+    from inference_provider.files.azureml.overrides import Overrides
 
 ON_ENDPOINT = ("traffic", "mirror_traffic")
 """Azure ML writes these on the endpoint; here they are a resource of their own."""
@@ -73,15 +77,51 @@ def load_stack(path: Path, text: str | None = None) -> StackSpec:
     if faults or stack is None:
         raise SpecError(_finish(faults, reading, expansion, document.lines), source=str(path))
     stack._placeholders = _secrets_of_items(stack, expansion.stood_for)
-    stack._folders = {
-        f"{row.listing}.{i}": str(expansion.base_dir)
-        for row in LISTED.values()
-        for i in range(len(getattr(stack, row.listing)))
-    }
+    stack._folders = _folders(stack, expansion.base_dir)
     try:
         return _with_hashes(stack, folder)
     except SpecError as exc:
         raise SpecError(tuple(map(expansion.hide, exc.faults)), source=str(path)) from exc
+
+
+class LoadedAzure(NamedTuple):
+    """A stack, and the Azure ML YAML that declares it."""
+
+    spec: StackSpec
+    azure: "AzureStack"
+
+
+def load_azure(paths: Sequence[Path], options: "Overrides") -> LoadedAzure:
+    """Read Azure ML YAML as the stack that it declares.
+
+    Raises:
+        SpecError: With every fault in the files, and in those that they name.
+    """
+    from inference_provider.files.azureml.loading import (  # noqa: PLC0415 - few files are Azure's
+        read_azure,
+        with_faults,
+    )
+
+    azure = read_azure(paths, options)
+    folder = SourceFolder(azure.base)
+    reading = _Reading(folder, "")
+    stack = reading.read(azure.value)
+    faults = [replace(one, path=reading.written_at(one.path)) for one in reading.faults]
+    if faults or azure.faults or stack is None:
+        raise with_faults(azure, faults)
+    stack._folders = _folders(stack, azure.base)
+    try:
+        return LoadedAzure(_with_hashes(stack, folder), azure)
+    except SpecError as exc:
+        raise with_faults(azure, exc.faults) from exc
+
+
+def _folders(stack: StackSpec, base: Path) -> dict[str, str]:
+    return {
+        f"{row.listing}.{i}": str(base)
+        for row in LISTED.values()
+        for i in range(len(getattr(stack, row.listing)))
+    }
 
 
 def _secrets_of_items(stack: StackSpec, stood_for: list[tuple[str, str]]) -> dict[str, Secrets]:

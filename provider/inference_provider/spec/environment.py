@@ -90,8 +90,8 @@ class EnvironmentSpec(SpecModel):
     """A requirements.txt; its lines are added to `dependencies`, and held to the same rules."""
     conda_file: Annotated[CondaFile | None, LOCAL_PATH] = None
     """A conda file, or its content: its `python` becomes `python_version`, without a third number;
-    what is under `pip:` is added to `dependencies`. There is no conda: its other packages are
-    refused."""
+    what is under `pip:` is added to `dependencies`, and those of conda's packages that have the
+    same name on PyPI, such as numpy. There is no conda: its other packages are refused."""
     image: Annotated[ImageName | None, ROLLS, FREE_TEXT] = None
     """Container image; a target without containers refuses it. With `inference_config` or
     `command`, or with nothing to install, it brings its own server; else the packages are installed

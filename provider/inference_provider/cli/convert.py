@@ -1,0 +1,28 @@
+"""`convert`: print the stack file that Azure ML YAML stands for. Changes nothing."""
+
+import os
+
+import typer
+
+from inference_provider.cli.given import Given, takes_files
+from inference_provider.cli.session import session_of
+from inference_provider.errors import Fault, SpecError
+from inference_provider.files.azureml.converted import converted
+from inference_provider.files.stack_file import load_azure
+
+
+@takes_files
+def convert(ctx: typer.Context, given: Given) -> None:
+    """Print the stack file that Azure ML YAML stands for.
+
+    Its paths are relative to the folder that the first line names.
+    """
+    if not given.is_azure:
+        fault = Fault(str(given.file), "not Azure ML YAML", "pass its files, or a folder of them")
+        raise SpecError((fault,), "the command line")
+    session, loaded = session_of(ctx), load_azure(given.files, given.options)
+    for note in loaded.azure.notes:
+        session.err.print(f"note: {note}", markup=False)
+    folder = os.path.relpath(loaded.azure.base)
+    print(f"# Save it in {folder}: paths are relative to that folder.")
+    print(converted(loaded.azure.value), end="")
