@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from inference_provider.errors import TargetUnreachable
-from inference_provider.targets.docker.log_sources import Events, LogSources
+from inference_provider.targets.docker.log_sources import LogSources
+from inference_provider.targets.event_tail import Events
 from inference_provider.targets.log_tail import Position, Tail, new_lines, read, written
 from inference_provider.workspace.statuses import Event
 

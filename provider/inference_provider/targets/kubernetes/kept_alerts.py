@@ -1,23 +1,20 @@
 """How the alerts of a workspace in a cluster stand, and what its service tells of endpoints.
 
-A ConfigMap that the service writes and every client reads. It has no webhook in it. One of the same
-name that somebody else has made stays as it is.
+A ConfigMap that the service writes and every client reads. It has no webhook in it.
 """
 
 import json
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from inference_provider.errors import TargetError
 from inference_provider.targets.event_log import events_in
 from inference_provider.targets.kubernetes import names
-from inference_provider.targets.kubernetes.applied import of_another
 from inference_provider.targets.kubernetes.client import Client
-from inference_provider.targets.kubernetes.objects import CONFIG_MAP, Object, name_of, selector
-from inference_provider.targets.kubernetes.refusals import Conflict, NotThere
+from inference_provider.targets.kubernetes.kept_parts import KeptParts, Parts
 from inference_provider.workspace.alert_states import States, read
 from inference_provider.workspace.statuses import Event
 
@@ -38,15 +35,11 @@ class KeptAlerts:
     """
 
     def __init__(self, client: Client, namespace: str, workspace: str) -> None:
-        self._client = client
-        self._namespace = namespace
-        self._labels = names.labels(workspace, ROLE)
-        self._selector = selector(names.selecting(workspace, ROLE))
+        where = client, namespace, workspace
+        self._kept = KeptParts(*where, name=names.ALERTS_NAME, role=ROLE)
         self._events = deque[str](maxlen=_MOST)
         self._untold = False
         """Whether there are events that are not written down yet."""
-        self._uid = ""
-        """Of the one that this service has made, or found: no other one is written."""
         self.is_written = False
         """Whether this service has written down how alerts stand."""
         self._lock = threading.RLock()
@@ -54,31 +47,22 @@ class KeptAlerts:
 
     def states(self) -> States:
         """Return how alerts stand; nothing while nobody has watched any. Raises TargetError."""
-        return read(self._part(_STATES).encode())
+        return read(self._kept.all().get(_STATES, "").encode())
 
     def events(self) -> Iterator[Event]:
         """Yield what happened to endpoints, oldest first. Raises TargetError."""
-        for event in events_in(self._part(_EVENTS).encode().splitlines()):
+        for event in events_in(self._kept.all().get(_EVENTS, "").encode().splitlines()):
             with suppress(ValueError):  # of a newer release
                 yield Event.model_validate(event)
-
-    def _part(self, name: str) -> str:
-        return _part(self._found(), name)
-
-    def _found(self) -> Object | None:
-        listed = self._client.items(CONFIG_MAP, self._namespace, self._selector)
-        return next((one for one in listed if name_of(one) == names.ALERTS_NAME), None)
 
     @property
     def is_there(self) -> bool:
         """Whether somebody has watched alerts."""
-        return self._found() is not None
+        return self._kept.is_there
 
     def forget(self) -> None:
         """Remove it: other alerts may have the names of those that are gone."""
-        if found := self._found():
-            uid = found["metadata"]["uid"]
-            self._client.delete(CONFIG_MAP, self._namespace, names.ALERTS_NAME, uid=uid)
+        self._kept.forget()
 
     # -- by the service ------------------------------------------------------------------------
 
@@ -90,26 +74,12 @@ class KeptAlerts:
             TargetError: It can be neither made nor read.
         """
         with self._lock:
-            if self._uid:
-                return self._part(_STATES)
-            found = self._made({})
-            before = _part(found, _EVENTS).splitlines()
+            if self._kept.is_begun:
+                return self._kept.all().get(_STATES, "")
+            found = self._kept.begin()
+            before = found.get(_EVENTS, "").splitlines()
             self._events = deque([*before, *self._events], maxlen=_MOST)
-            return _part(found, _STATES)
-
-    def _made(self, data: Mapping[str, str]) -> Object:
-        """Make it; return that which is there where that is ours. Raises OwnedByAnother."""
-        about = {"name": names.ALERTS_NAME, "namespace": self._namespace, "labels": self._labels}
-        empty = {"apiVersion": CONFIG_MAP.api, "kind": CONFIG_MAP.name, "metadata": about}
-        made: Object | None
-        try:
-            made = self._client.create({**empty, "data": {**data}} if data else empty)
-        except Conflict:
-            made = self._found()
-            if made is None:
-                raise of_another(self._client, empty) from None
-        self._uid = made["metadata"]["uid"]
-        return made
+            return found.get(_STATES, "")
 
     def tell(self, endpoint: str, name: str, message: str) -> None:
         """Have an event of an endpoint written down with what is written next."""
@@ -140,18 +110,8 @@ class KeptAlerts:
             self._write({_STATES: states})
             self.is_written = True
 
-    def _write(self, data: Mapping[str, str]) -> None:
+    def _write(self, data: Parts) -> None:
         events = {_EVENTS: "\n".join(self._events)}
-        own = {"uid": self._uid, "labels": self._labels}  # another one is refused
-        change = {"metadata": own, "data": {**data, **(events if self._untold else {})}}
-        try:
-            self._client.merge(CONFIG_MAP, self._namespace, names.ALERTS_NAME, change)
-        except (Conflict, NotThere):
-            self._made({**data, **events})  # or the next look writes into that which is there
-            return
-        self._untold = False
-
-
-def _part(one: Object | None, name: str) -> str:
-    data: Mapping[str, str] = (one or {}).get("data") or {}
-    return data.get(name, "")
+        every = {**data, **events}
+        if self._kept.write(every if self._untold else data, every):
+            self._untold = False
