@@ -1,5 +1,6 @@
 """What nobody foresaw in the thread that sends logs: its status says so, and it goes on."""
 
+from inference_provider.service.log_book import FileBook
 from inference_provider.service.log_export import LogExport
 from inference_provider.spec.logs import LogSettings
 from inference_provider.targets.sent_logs import described, read
@@ -21,7 +22,7 @@ class Sources:
 
 def test_an_error_that_nobody_foresaw_is_in_the_status_until_a_look_goes_well(tmp_path, capfd):
     book, sources = tmp_path / "sent.json", Sources()
-    export = LogExport(sources, lambda: LogSettings(otlp_endpoint=URL), book, "lab")
+    export = LogExport(sources, lambda: LogSettings(otlp_endpoint=URL), FileBook(book), "lab")
 
     def status() -> str:
         return described(URL, read(book.read_bytes()))

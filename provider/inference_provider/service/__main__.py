@@ -24,6 +24,7 @@ from inference_provider.service.autoscaler import AT_ONCE, Autoscaler, Samples
 from inference_provider.service.canaries import Canaries, Tell, watch
 from inference_provider.service.decisions import FILE_BYTES, Decisions
 from inference_provider.service.faults import Faults
+from inference_provider.service.log_book import FileBook
 from inference_provider.service.log_export import LogExport
 from inference_provider.service.looking import Beat, look
 from inference_provider.service.metering import Metering
@@ -127,7 +128,9 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
     folders, samples = router.folders, target.local.samples(workspace)
     files = (folders.decisions, folders.rule_faults)
     actor = current_actor("autoscaler")
-    logs = LogExport(lambda: log_sources(folders), router.logs, folders.sent_logs, workspace)
+    logs = LogExport(
+        lambda: log_sources(folders), router.logs, FileBook(folders.sent_logs), workspace
+    )
     counts, mover = target.local.counts(workspace), current_actor("rollout")
     lost, tell = partial(target.unreadable_rollouts, workspace), _tells(folders.folder)
     canaries = Canaries(target, workspace, counts, actor=mover, unreadable=lost, tell=tell)
@@ -193,7 +196,8 @@ def _on_its_engine(workspace: str) -> _Place:
     alerting = Alerting(place_of(target, workspace, meter=meter, file=states, tell=tell))
     sources = target.docker.log_sources(workspace, Path(CONTAINERS))
     declared = target.docker.logs(workspace)
-    logs = LogExport(sources, declared, Path(FOLDER) / SENT_LOGS, workspace)
+    book = FileBook(Path(FOLDER) / SENT_LOGS)
+    logs = LogExport(sources, declared, book, workspace)
 
     loops = _loops(metering, logs, canaries, waking, alerting)
     looks, events = heartbeat.Looks(), EventLog(log_of(Path(FOLDER)))

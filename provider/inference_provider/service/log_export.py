@@ -9,12 +9,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from inference_provider.errors import InferenceError
+from inference_provider.service.log_book import Book
 from inference_provider.service.looking import Beat, unheard
 from inference_provider.spec.logs import LogSettings
 from inference_provider.targets.log_tail import (
@@ -24,8 +23,7 @@ from inference_provider.targets.log_tail import (
     Source,
     Tail,
 )
-from inference_provider.targets.private_file import write_private
-from inference_provider.targets.sent_logs import SentLogs, read
+from inference_provider.targets.sent_logs import read
 from inference_provider.workspace.log_rows import TYPE, Row
 
 if TYPE_CHECKING:
@@ -69,15 +67,15 @@ class LogExport:
         self,
         sources: Callable[[], Iterable[Source]],
         settings: Callable[[], LogSettings | None],
-        book: Path,
+        book: Book,
         workspace: str,
     ) -> None:
+        """Begin where the book ends. Raises TargetError where that cannot be read."""
         self._sources, self._settings = sources, settings
         self._book, self._workspace = book, workspace
-        self._sent = SentLogs()
-        with suppress(OSError):
-            self._sent = read(book.read_bytes())
-        self._written = self._sent
+        self._sent = self._written = read(book.read())
+        self._write_s = float("-inf")
+        """When it may be written again how far logs were sent."""
         self._collector: Collector | None = None
         self._url = ""
         self._most_lines = _BATCH_LINES
@@ -266,11 +264,19 @@ class LogExport:
         self._sent = self._sent.failing(fault, datetime.now(UTC))
         self._say("sending", f"logs do not go to {self._url}: {fault}")
 
+    def end(self) -> None:
+        """Write down how far logs were sent; the process is to end."""
+        self._write_s = float("-inf")
+        self._save()
+
     def _save(self) -> None:
-        if self._sent == self._written:
+        now_s = time.monotonic()
+        goes_on = self._sent.model_copy(update={"positions": self._written.positions})
+        if self._sent == self._written or (goes_on == self._written and now_s < self._write_s):
             return
+        self._write_s = now_s + self._book.every_s
         try:
-            write_private(self._book, self._sent.model_dump_json())
+            self._book.write(self._sent.model_dump_json())
         except InferenceError as fault:  # a full disk
             why = "since it cannot be noted how far they were sent"
             self._say("noting", f"logs are sent again after a restart, {why}: {fault}")

@@ -2,6 +2,7 @@
 
 import json
 
+from inference_provider.service.log_book import FileBook
 from inference_provider.service.log_export import LogExport
 from inference_provider.spec.logs import LogSettings
 from inference_provider.targets.local.folders import Folders
@@ -34,7 +35,10 @@ class Lab:
     def begin(self):
         """Begin as a process does that is started again."""
         self.export = LogExport(
-            lambda: log_sources(self.folders), lambda: self.settings, self.folders.sent_logs, "lab"
+            lambda: log_sources(self.folders),
+            lambda: self.settings,
+            FileBook(self.folders.sent_logs),
+            "lab",
         )
 
     def call(self, **values):

@@ -7,6 +7,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
 from tests.collector import Collector, named
 from tests.unit.log_export.lab import CALLS, CONSOLE, EVENTS
 
+from inference_provider.service.log_book import FileBook
 from inference_provider.service.log_export import LogExport
 from inference_provider.spec.logs import LogSettings
 from inference_provider.targets.event_log import EventLog, log_of
@@ -107,7 +108,7 @@ def test_a_row_that_is_no_record_comes_as_it_is_and_stops_no_other(tmp_path, col
     export = LogExport(
         lambda: [Source("a", partial(new_lines, (log,)), lambda line: rows[line.text])],
         lambda: LogSettings(otlp_endpoint=collector.url),
-        tmp_path / "book.json",
+        FileBook(tmp_path / "book.json"),
         "lab",
     )
     export.look()
@@ -130,7 +131,7 @@ def test_a_line_that_nobody_foresaw_comes_as_it_is(tmp_path, collector):
     export = LogExport(
         lambda: [Source("a", partial(new_lines, (log,)), row)],
         lambda: LogSettings(otlp_endpoint=collector.url),
-        tmp_path / "book.json",
+        FileBook(tmp_path / "book.json"),
         "lab",
     )
     export.look()
