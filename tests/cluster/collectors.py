@@ -10,7 +10,7 @@ from inference_provider.targets.kubernetes.objects import Object
 from tests import cluster_host
 from tests.cluster.api import Api, path_of
 from tests.cluster.places import LINK_HERE, ours
-from tests.collector import Collector
+from tests.collector import Collector, Named, named
 from tests.ports import own_port
 
 PORT = 4318
@@ -21,6 +21,7 @@ class Away:
 
     def __init__(self, api: Api, namespace: str) -> None:
         self.now: Collector | None = None
+        self.every: list[Collector] = []
         self._port = own_port()
         name = f"collector-{self._port}"
         self.address = f"http://{LINK_HERE}:{self._port}"
@@ -42,7 +43,14 @@ class Away:
 
     def comes(self) -> Collector:
         self.now = Collector(self._port, LINK_HERE)
+        self.every.append(self.now)
         return self.now
+
+    def rows(self, table: str) -> list[Named]:
+        """Return the attributes of all logs of a table that came, with their texts as `body`."""
+        logs = [log for one in self.every for log in [*one.logs]]
+        rows = [{**named(log.attributes), "body": log.body.string_value} for log in logs]
+        return [row for row in rows if row["Type"] == table]
 
     def goes(self) -> None:
         if self.now:

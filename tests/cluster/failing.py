@@ -19,9 +19,11 @@ _FAILS = """def do_POST(self):
 class FailingLab(KubernetesLab):
     """Its deployments fail all requests where their environment has BAD."""
 
+    program = SERVER.read_text().replace("do_POST = do_GET", _FAILS)
+
     def __init__(self, platform, folder: Path, workspace: str) -> None:
         self.server = folder / "serve.py"
-        self.server.write_text(SERVER.read_text().replace("do_POST = do_GET", _FAILS))
+        self.server.write_text(self.program)
         super().__init__(platform, folder, workspace)
 
     def service(self) -> list[str]:

@@ -115,6 +115,7 @@ def test_the_documented_role_is_enough_and_nothing_is_left_after_down(deployer, 
     wait_until(
         lambda: "workspace service runs" in lab.target.observe_one(lab.space().id).status, 90
     )
+    lab.apply(lab.space(logs={"otlp_endpoint": "http://collector.invalid:4318"}))
     lab.up()
     lab.delete(green.id)
     assert refused == []

@@ -1,10 +1,12 @@
 """The process of a workspace service in a pod: what it answers the kubelet, and when it ends."""
 
 import threading
+from typing import Any
 
 import pytest
 
-from inference_provider.service.in_cluster import ALERTS, SPLITS, Alerts, keep
+from inference_provider.service.in_cluster import ALERTS, SPLITS, Alerts, Sending, keep
+from inference_provider.spec.logs import LogSettings
 from inference_provider.targets.kubernetes.service_probes import Probes
 from inference_provider.targets.loopback import loopback_client
 
@@ -96,3 +98,42 @@ def test_nothing_watches_alerts_before_any_is_declared():
     rules.clear()
     alerts.look()  # what has fired is told to be removed
     assert len(keeper.faults) == 1
+
+
+class Export:
+    """Sends logs as a test says."""
+
+    def __init__(self) -> None:
+        self.looks, self.ended = 0, False
+
+    def look(self) -> float:
+        self.looks += 1
+        return 7.0
+
+    def end(self) -> None:
+        self.ended = True
+
+
+def test_logs_are_sent_from_when_they_are_declared_and_their_place_is_noted_at_the_end():
+    export: Any = Export()
+    none = Sending(lambda: None, lambda: export)
+    none.look()
+    none.end()
+    assert (export.looks, export.ended, none.pause_s()) == (0, False, 5.0)
+    settings = LogSettings(otlp_endpoint="http://otel:4318")
+    sends = Sending(lambda: settings, lambda: export)
+    sends.look()
+    sends.end()
+    assert (export.looks, export.ended, sends.pause_s()) == (1, True, 7.0)
+
+
+def test_settings_for_how_long_logs_stay_send_none():
+    opened: list[Any] = []
+
+    def opens() -> Any:
+        opened.append(Export())
+        return opened[-1]
+
+    sends = Sending(lambda: LogSettings(retention_days=7), opens)
+    sends.look()
+    assert opened == []

@@ -43,11 +43,23 @@ def test_settings_that_say_nothing_are_refused():
         LogSettings()
 
 
-def test_a_cluster_does_not_send_logs_yet_and_refuses_them_by_name():
+@pytest.mark.parametrize(
+    ("logs", "said"),
+    [
+        ({"otlp_endpoint": "http://otel.observability:4318"}, []),
+        ({"otlp_endpoint": URL},
+         ["logs.otlp_endpoint: 127.0.0.1 is the pod that sends logs itself, where no collector"
+          " listens; name a Service of the cluster, such as"
+          " http://collector.observability.svc:4318, or an address that pods reach"]),
+        ({"retention_days": 7},
+         ["logs.retention_days: the kubelet bounds what a container prints by size alone, not by"
+          " age; leave it out"]),
+    ],
+)  # fmt: skip
+def test_a_cluster_sends_them_to_a_collector_that_its_pods_reach_and_bounds_none_by_age(logs, said):
     able = kubernetes_capabilities(lambda: None, lambda: None)
-    said = "logs: not supported yet; leave it out"
-    assert said in refused(able, target=able.name, logs={"otlp_endpoint": URL})
-    assert said not in refused(able, target=able.name)
+    found = refused(able, target=able.name, logs=logs)
+    assert [one for one in found if one.startswith("logs")] == said
 
 
 @pytest.fixture

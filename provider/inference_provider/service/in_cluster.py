@@ -9,6 +9,7 @@ import os
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,23 +20,35 @@ from inference_provider.service.alert_place import place_of
 from inference_provider.service.alerting import PERIOD_S as ALERTS_S
 from inference_provider.service.alerting import Alerting
 from inference_provider.service.canaries import Canaries
+from inference_provider.service.log_export import LogExport
 from inference_provider.service.looking import Keeper, look
+from inference_provider.spec.logs import LogSettings
 from inference_provider.spec.target import KubernetesPlace
 from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.kept_alerts import KeptAlerts
+from inference_provider.targets.kubernetes.kept_sent import KeptSent
 from inference_provider.targets.kubernetes.kubeconfig import access
+from inference_provider.targets.kubernetes.log_sources import MOST, LogSources
 from inference_provider.targets.kubernetes.meter import ClusterPlace
 from inference_provider.targets.kubernetes.pod_counts import PodCounts
 from inference_provider.targets.kubernetes.router_manifests import POD_IP
 from inference_provider.targets.kubernetes.service_probes import Probes
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
 from inference_provider.targets.meter import WorkspaceMeter
+from inference_provider.targets.service_needs import logs_of
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.kept_alerts import Rules
+from inference_provider.workspace.state import State
 
 PERIOD_S, IDLE_S = 1.0, 3.0
 """Between two looks at splits: while one moves, and while none does."""
-SPLITS, ALERTS = "splits", "alerts"
+_LOGS_S = 5.0
+"""Between two looks at where logs go."""
+_END_S = 20.0
+"""Longest wait at the end for what a collector is being told: the kubelet waits for half a minute.
+What it takes meanwhile need not be sent again."""
+SPLITS, ALERTS, LOGS = "splits", "alerts", "logs"
 """What is looked at again and again, each in a loop of its own."""
 
 
@@ -59,8 +72,13 @@ def run(workspace: str) -> None:
     # once how they stand is written, that shows when nobody looks any more
     watch = partial(watch, tells=lambda: kept.is_written)
     threading.Thread(target=watch, daemon=True).start()
+    sending = _logs(platform, workspace, kept)
+    logs = threading.Thread(target=keep, args=(LOGS, sending, probes, ends, sending.pause_s))
+    logs.start()
     canaries = mover(engine, platform, workspace, kept)
     keep(SPLITS, canaries, probes, ends, lambda: PERIOD_S if canaries.any_moves else IDLE_S)
+    logs.join(_END_S)
+    sending.end()
 
 
 def mover(
@@ -123,6 +141,61 @@ class Alerts:
             self._alerting = self._opened()
         if self._alerting is not None:
             self._alerting.look()
+
+
+class Sending:
+    """Sends logs while they are declared.
+
+    Args:
+        declared: Returns what is. It raises TargetError.
+        opened: Returns what sends them. It raises TargetError.
+    """
+
+    def __init__(
+        self, declared: Callable[[], LogSettings | None], opened: Callable[[], LogExport]
+    ) -> None:
+        self._declared, self._opened = declared, opened
+        self._export: LogExport | None = None
+        self._next_s = float("-inf")
+        self._pause_s = _LOGS_S
+        self.settings: LogSettings | None = None
+        """What is declared, as of a moment ago."""
+
+    def look(self) -> None:
+        """Send what is new, if logs are sent; see `LogExport.look`."""
+        if time.monotonic() >= self._next_s:
+            self.settings = self._declared()
+            self._next_s = time.monotonic() + _LOGS_S
+        sends = self.settings is not None and self.settings.otlp_endpoint is not None
+        if sends and self._export is None:
+            self._export = self._opened()
+        self._pause_s = _LOGS_S
+        if self._export is not None:
+            left_s = self._export.look()
+            self._pause_s = left_s if sends else _LOGS_S
+
+    def pause_s(self) -> float:
+        """Return the time until the next look."""
+        return self._pause_s
+
+    def end(self) -> None:
+        """Write down how far they were sent."""
+        if self._export is not None:
+            self._export.end()
+
+
+def _logs(platform: KubernetesPlatform, workspace: str, kept: KeptAlerts) -> Sending:
+    """Return what sends logs, from where the service before has left off."""
+    client, where = platform.client, (platform.namespace(workspace), workspace)
+    state = State(platform.ports(workspace).records)
+
+    def opened() -> LogExport:
+        following = Client(client.access, attempts=1, connections=MOST)
+        sources = LogSources(client, following, *where, kept)
+        return LogExport(sources, lambda: sending.settings, KeptSent(client, *where), workspace)
+
+    sending = Sending(partial(logs_of, state), opened)
+    return sending
 
 
 def _alerting(

@@ -24,15 +24,12 @@ from inference_provider.targets.envoy.child import EnvoyChild
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.edge import SUFFIX, WAITING
 from inference_provider.targets.envoy.key_server import KeyServer
-from inference_provider.targets.envoy.log_bound import parts
 from inference_provider.targets.envoy.questions import Answers, Request
-from inference_provider.targets.envoy.refused import ACCESS_LOG
 from inference_provider.targets.envoy.room_news import RoomNews
 from inference_provider.targets.envoy.serving import Endpoints, Serving
 from inference_provider.targets.envoy.spans import with_authorities
 from inference_provider.targets.envoy.waiting_room import WaitingRoom
 from inference_provider.targets.listening import address_fault, first_free
-from inference_provider.targets.log_tail import Position, new_lines, written
 from inference_provider.targets.loopback import answers
 
 SOCKET = "agent.sock"
@@ -71,7 +68,6 @@ class Agent:
             "waits": self._waits,
             "is_ready": lambda _asked: self.envoy.is_ready(),
             "answers": self._instance_answers,
-            "new_calls": self._new_calls,
             "disk_used": lambda _asked: self._disk_used(),
             "free_port": self._free_port,
             "address_fault": self._address_fault,
@@ -148,12 +144,6 @@ class Agent:
     def _waits(self, asked: Request) -> object:
         wait_s = min(float(asked["wait_s"]), _LONGEST_WAIT_S)
         return self._news.said(self._room, int(asked["after"]), wait_s).model_dump(mode="json")
-
-    def _new_calls(self, asked: Request) -> object:
-        """Return the lines of the access log after a position; see `new_lines`."""
-        known = asked["known"] and Position.model_validate(asked["known"])
-        logs = parts(self._folder / ACCESS_LOG)
-        return written(new_lines(logs, known, int(asked["bytes"]), int(asked["lines"])))
 
     @staticmethod
     def _instance_answers(asked: Request) -> bool:

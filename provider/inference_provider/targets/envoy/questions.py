@@ -12,7 +12,11 @@ from pydantic import ValidationError
 from inference_provider.errors import InferenceError, TargetError
 from inference_provider.router.table import Backend
 from inference_provider.targets.envoy.agent_errors import written
+from inference_provider.targets.envoy.log_bound import parts
+from inference_provider.targets.envoy.refused import ACCESS_LOG
 from inference_provider.targets.envoy.serving import Serving
+from inference_provider.targets.log_tail import Position, new_lines
+from inference_provider.targets.log_tail import written as told
 from inference_provider.workspace.logged import CallQuery
 
 Request = Mapping[str, Any]
@@ -67,8 +71,16 @@ def about(serving: Serving) -> Answers:
         "histograms": histograms,
         "counted": lambda asked: serving.delivery.admin.counted(asked["pattern"]),
         "calls": lambda asked: serving.calls(CallQuery.model_validate(asked["query"])),
+        "new_calls": lambda asked: _new_calls(serving, asked),
         "status": lambda _asked: serving.status().model_dump(mode="json"),
     }
+
+
+def _new_calls(serving: Serving, asked: Request) -> object:
+    """Return the lines of the access log after a position; see `new_lines`."""
+    known = asked["known"] and Position.model_validate(asked["known"])
+    logs = parts(serving.delivery.folder / ACCESS_LOG)
+    return told(new_lines(logs, known, int(asked["bytes"]), int(asked["lines"])))
 
 
 def backends(asked: Request) -> list[Backend]:

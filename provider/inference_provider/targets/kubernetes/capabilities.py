@@ -197,6 +197,7 @@ def kubernetes_capabilities(
         rollouts=True,
         alerts=True,
         traces=True,
+        logs=True,
         cutting=CUTTING,
         reasons=ALIKE,
     )
@@ -258,12 +259,18 @@ def _metrics_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
 
 def _collector_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
     """Refuse a collector that only the pod itself could be."""
-    sent = {"traces": spec.traces and spec.traces.otlp_endpoint}
-    for field, url in sent.items():
+    sent = {
+        "traces": (spec.traces and spec.traces.otlp_endpoint, "the router's pod"),
+        "logs": (spec.logs and spec.logs.otlp_endpoint, "the pod that sends logs"),
+    }
+    for field, (url, pod) in sent.items():
         host = urlsplit(url).hostname if url else ""
         if host and is_this_machine(host):
-            reason = f"{host} is the router's pod itself, where no collector listens"
+            reason = f"{host} is {pod} itself, where no collector listens"
             yield Fault(f"{field}.otlp_endpoint", reason, _NAME_ONE)
+    if spec.logs and spec.logs.retention_days:
+        reason = "the kubelet bounds what a container prints by size alone, not by age"
+        yield Fault("logs.retention_days", reason, "leave it out")
 
 
 def _storage_faults(spec: WorkspaceSpec) -> Iterator[Fault]:

@@ -16,7 +16,7 @@ import httpx
 
 from inference_provider.errors import TargetError, TargetUnreachable
 from inference_provider.targets.kubernetes.kubeconfig import Access
-from inference_provider.targets.kubernetes.network import network
+from inference_provider.targets.kubernetes.network import CONNECTIONS, network
 from inference_provider.targets.kubernetes.objects import Object
 from inference_provider.targets.kubernetes.refusals import AGAIN, SHOWN, refusal
 
@@ -45,6 +45,7 @@ class Connection:
         access: How it is entered.
         transport: What requests go through, instead of the network.
         attempts: How often a request is sent at most; 1 for a caller that asks again by itself.
+        connections: How many there may be at once.
     """
 
     def __init__(
@@ -52,8 +53,10 @@ class Connection:
         access: Access,
         transport: httpx.BaseTransport | None = None,
         attempts: int = _ATTEMPTS,
+        connections: int = CONNECTIONS,
     ) -> None:
         self.access = access
+        self._connections = connections
         self._attempts = attempts
         self.calls = 0
         """How many requests it has sent."""
@@ -72,7 +75,7 @@ class Connection:
 
     def _opened(self) -> httpx.Client:
         return httpx.Client(
-            transport=self._transport or network(self.access, self._tls),
+            transport=self._transport or network(self.access, self._tls, self._connections),
             timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S),
             trust_env=False,
             headers={"user-agent": MANAGER},

@@ -38,6 +38,8 @@ WEB_NAME, WEB_PORT = "inference-web", 8080
 """Name of all that gives tokens over HTTP, and the port of its pod."""
 ALERTS_NAME = "inference-alerts"
 """Name of the ConfigMap in which it writes down how alerts stand."""
+LOGS_NAME = "inference-logs"
+"""Name of that in which it writes down how far logs were sent."""
 ROUTER_PORT, METRICS_PORT, SYNC_PORT, CONTENT_PORT = 8080, 9090, 8081, 8080
 """Ports of the router's pods: scoring, metrics, questions to the sync process; of the content's."""
 EGRESS_NAME, EGRESS_PORT = "inference-egress", 3128

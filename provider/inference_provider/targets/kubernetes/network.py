@@ -8,18 +8,19 @@ import httpx
 from inference_provider.targets.kubernetes.kubeconfig import Access
 from inference_provider.targets.proxies import proxy_for
 
-_CONNECTIONS = 32
-"""At once, and kept for the next requests."""
+CONNECTIONS = 32
+"""At once, and kept for the next requests, unless told otherwise."""
 _SILENT_S, _BETWEEN_S, _TIMES = 30, 10, 3
 """After which silence a connection is asked, how often again, and when it counts as lost."""
 
 
-def network(access: Access, tls: SSLContext) -> httpx.BaseTransport:
+def network(access: Access, tls: SSLContext, connections: int = CONNECTIONS) -> httpx.BaseTransport:
     """Return what requests to a cluster's API server go through.
 
     Args:
         access: Names the server and its proxy.
         tls: Credentials of now.
+        connections: How many there may be at once.
     """
     return httpx.HTTPTransport(
         verify=tls,
@@ -27,8 +28,8 @@ def network(access: Access, tls: SSLContext) -> httpx.BaseTransport:
         trust_env=False,
         # httpcore also closes one that a thread is about to use, when it closes idle ones
         limits=httpx.Limits(
-            max_connections=_CONNECTIONS,
-            max_keepalive_connections=_CONNECTIONS,
+            max_connections=connections,
+            max_keepalive_connections=connections,
             keepalive_expiry=None,
         ),
         socket_options=_kept_alive(),

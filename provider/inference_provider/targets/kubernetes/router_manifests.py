@@ -38,6 +38,8 @@ METRICS_NAME = f"{names.ROUTER_NAME}-metrics"
 _SYNC = "inference_provider.targets.kubernetes.sync"
 DRAIN_S = 185
 """Longest wait for the last request of a pod that ends: the longest timeout, and a little."""
+LAST_CALLS_S = 10
+"""Longest wait after that for who sends logs to fetch what was written of its calls."""
 WORKSPACE, WORKERS, POD_IP = "INFERENCE_WORKSPACE", "INFERENCE_ROUTER_WORKERS", "POD_IP"
 METRICS_PORT = "INFERENCE_METRICS_PORT"
 """Variables that a pod is given."""
@@ -257,7 +259,7 @@ class _Router:
             "automountServiceAccountToken": True,
             "enableServiceLinks": False,
             "securityContext": hardened_pod(),
-            "terminationGracePeriodSeconds": PREFERRED_GRACE_S + DRAIN_S + _END_S,
+            "terminationGracePeriodSeconds": PREFERRED_GRACE_S + DRAIN_S + _END_S + LAST_CALLS_S,
             "topologySpreadConstraints": [spread],
             **pull_secrets(self._settings.pull_secrets),
             **node_selector(self._settings.image),

@@ -61,13 +61,22 @@ class RouterQuestions:
         """Ask for a path. Raises TargetUnreachable, or OtherRelease."""
         return self._sent("GET", pod, path, WAIT_S + 10)
 
-    def ask(self, pod: str, question: str, *, ends: bool = False, **given: Any) -> Any:
+    def ask(
+        self,
+        pod: str,
+        question: str,
+        *,
+        ends: bool = False,
+        within_s: float = _HEALTHY_S,
+        **given: Any,
+    ) -> Any:
         """Ask a question.
 
         Args:
             pod: Whom.
             question: Which, with what belongs to it.
             ends: Whether the pod ends: then one of another release counts as gone.
+            within_s: Longest wait for its answer.
             given: What belongs to the question.
 
         Raises:
@@ -76,7 +85,7 @@ class RouterQuestions:
             InferenceError: Its own error.
         """
         text = json.dumps({"ask": question, **given}).encode()
-        found = self._sent("POST", pod, "ask", _HEALTHY_S, text, ends=ends)
+        found = self._sent("POST", pod, "ask", within_s, text, ends=ends)
         if "error" in found:
             raise read(found["error"])
         return found["answer"]

@@ -22,20 +22,25 @@ PUBLISHES: tuple[Right, ...] = (
 """What it takes to move a split."""
 ROUTER_MISSING = Right("apps", "deployments", ("get",), (names.ROUTER_NAME,))
 """What it takes to say why the router has no pod."""
+SENDS_LOGS = (Right("", "pods/log", ("get",)), Right("", "events", ("list",)))
+"""What it takes to send logs."""
 
 
-def service_objects(workspace: str, namespace: str, router: RouterSettings) -> tuple[Object, ...]:
+def service_objects(
+    workspace: str, namespace: str, router: RouterSettings, *, logs: bool = False
+) -> tuple[Object, ...]:
     """Return the objects of a workspace service, in the order in which they are applied.
 
     Args:
         workspace: Name of the workspace.
         namespace: Where it is.
         router: What is chosen of its router, whose image it runs.
+        logs: Whether it sends logs.
     """
     made = CompanionObjects(workspace, namespace, router, names.SERVICE, names.SERVICE_NAME)
     pod = made.pod(made.container([_MODULE, "kubernetes", workspace]), END_S)
     return (
-        *made.rights((*PUBLISHES, ROUTER_MISSING)),
+        *made.rights((*PUBLISHES, ROUTER_MISSING, *(SENDS_LOGS if logs else ()))),
         made.policy(),
         # one at a time: two would measure twice, though each change is made once
         made.deployment({"type": "Recreate"}, pod),

@@ -31,10 +31,12 @@ from inference_provider.targets.kubernetes import names, questions
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.in_flight import InFlight
 from inference_provider.targets.kubernetes.kubeconfig import access
+from inference_provider.targets.kubernetes.last_calls import LastCalls
 from inference_provider.targets.kubernetes.objects import SECRET, SLICE, Kind, selector
 from inference_provider.targets.kubernetes.publication import Publication
 from inference_provider.targets.kubernetes.router_manifests import (
     DRAIN_S,
+    LAST_CALLS_S,
     METRICS_PORT,
     POD_IP,
     WORKERS,
@@ -80,6 +82,7 @@ class Sync:
             self.envoy.runs,
         )
         self._in_flight = InFlight(client, namespace, self._own, os.environ.get(POD_IP, ""))
+        self.calls = LastCalls(of_envoy.about(self.serving))
         self._say = say
         self._said = ""
         self._resumed = False
@@ -176,7 +179,7 @@ class Sync:
             }
             return found.model_copy(update=about).model_dump(mode="json")
 
-        answers = {**of_envoy.about(self.serving), "status": status}
+        answers = {**of_envoy.about(self.serving), **self.calls.answers(), "status": status}
         asked = self._own, self._in_flight.on
         return questions.Pod(self.fault, self.lives, outcome, answers, *asked)
 
@@ -209,6 +212,7 @@ def main() -> None:
     def stop(*_given: object) -> None:
         sync.envoy.drain(DRAIN_S)
         sync.envoy.end()
+        sync.calls.wait(LAST_CALLS_S)
         sys.exit(0)
 
     signal.signal(signal.SIGTERM, stop)

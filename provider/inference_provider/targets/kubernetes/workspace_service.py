@@ -9,12 +9,14 @@ from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.companion import Companion
 from inference_provider.targets.kubernetes.kept_alerts import KeptAlerts
+from inference_provider.targets.kubernetes.kept_sent import KeptSent
 from inference_provider.targets.kubernetes.objects import Object
 from inference_provider.targets.kubernetes.pods import is_ready
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.router_manifests import RouterSettings
 from inference_provider.targets.kubernetes.service_manifests import END_S, service_objects
-from inference_provider.targets.service_needs import Needs
+from inference_provider.targets.sent_logs import described
+from inference_provider.targets.service_needs import Needs, sent_to
 from inference_provider.workspace.alert_states import notes_of
 from inference_provider.workspace.declared import any_declares
 from inference_provider.workspace.shifts import is_any_moving
@@ -29,8 +31,11 @@ class WorkspaceService(Companion):
         self, client: Client, records: ClusterRecords, router: Callable[[], RouterSettings]
     ) -> None:
         super().__init__(client, records, router)
-        self.alerts = KeptAlerts(client, records.namespace, records.workspace)
+        where = client, records.namespace, records.workspace
+        self.alerts = KeptAlerts(*where)
         """How alerts stand, as it has written it down."""
+        self.sent = KeptSent(*where)
+        """How far logs were sent, the same."""
 
     def needs(self) -> Needs:
         """Return what it does: a rule is the platform's own, and each pod serves its metrics."""
@@ -40,7 +45,7 @@ class WorkspaceService(Companion):
             rules=False,
             moving=plans or is_any_moving(self._state),
             metrics=None,
-            logs="",
+            logs=sent_to(self._state),
             alerts=alerts,
             webhooks=False,
         )
@@ -49,15 +54,19 @@ class WorkspaceService(Companion):
         return bool(self.needs())
 
     def _made(self, router: RouterSettings) -> tuple[Object, ...]:
-        return service_objects(self._records.workspace, self._records.namespace, router)
+        where = self._records.workspace, self._records.namespace
+        return service_objects(*where, router, logs=bool(sent_to(self._state)))
 
     def _wanted(self) -> str:
-        return self._router().model_dump_json(include={"image", "pull_secrets"})
+        made = self._router().model_dump_json(include={"image", "pull_secrets"})
+        return f"{made} logs" if sent_to(self._state) else made
 
     def remove(self) -> None:
-        if self.alerts.is_there:
+        kept = [one for one in (self.alerts, self.sent) if one.is_there]
+        if kept:
             self._end()  # it would write that down again
-            self.alerts.forget()
+        for one in kept:
+            one.forget()
         super().remove()
 
     def told(self) -> Mapping[str, Any]:
@@ -67,7 +76,8 @@ class WorkspaceService(Companion):
         pods = self._pods.all()
         notes = notes_of(self.alerts.states(), datetime.now(UTC)) if needs.alerts else {}
         if any(map(is_ready, pods)):
-            return {"beside": needs.running(()), "alerts": notes}
+            sent = (described(needs.logs, self.sent.sent()),) if needs.logs else ()
+            return {"beside": needs.running(sent), "alerts": notes}
         if self._starts(pods):
             return {"beside": f"{needs.name} starts", "alerts": notes}
         return {
