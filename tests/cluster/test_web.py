@@ -111,6 +111,7 @@ def scored(lab: Lab, token: str) -> int:
 
 def test_a_caller_gets_a_token_scores_with_it_and_is_written_down(served):
     mine = served.of_workspace()
+    wait_until(lambda: served.comes(mine))  # the key that signs is new
     answer = served.request(mine, json={"minutes": 10})
     assert answer.status_code == 200, answer.text
     token = answer.json()["accessToken"]

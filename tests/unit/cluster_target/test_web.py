@@ -73,6 +73,13 @@ def test_it_is_there_while_the_workspace_has_a_service_and_no_longer(api, engine
     assert there(api) == set()
 
 
+def test_an_up_that_takes_it_away_waits_for_none(api, engine):
+    apply(engine, stack())
+    said: list[str] = []
+    apply(engine, stack(None), lambda _id, told: said.append(told))
+    assert [one for one in said if "token service" in one or "does not run" in one] == []
+
+
 def test_a_first_up_makes_it_too_and_a_down_leaves_nothing_of_it(api, engine):
     said: list[str] = []
     apply(engine, stack(), lambda _id, told: said.append(told))

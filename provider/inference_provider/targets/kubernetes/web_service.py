@@ -52,9 +52,9 @@ class WebService(Companion):
 
         That fails nothing: the router serves without it, and the status says it too.
         """
-        if not self._is_new:
+        is_new, self._is_new = self._is_new, False
+        if not is_new or not self.is_needed():  # it may have gone since, in the same change
             return
-        self._is_new = False
         with suppress(NotReady):
             self._pods.wait_rolled(None, tell)
             return
