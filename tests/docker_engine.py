@@ -53,7 +53,8 @@ class Engine:
         """What a container has written down."""
 
     def containers(self, all, filters):
-        return [*self.there.values()]
+        asked = dict(one.split("=", 1) for one in filters["label"])
+        return [one for one in self.there.values() if asked.items() <= one["Labels"].items()]
 
     def remove_container(self, id_, force, v):
         if self.there.pop(id_, None) is None:

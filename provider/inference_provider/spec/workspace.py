@@ -116,9 +116,9 @@ class WorkspaceSpec(SpecModel):
         None
     )
     """Path of the Docker Engine's socket on its host, `/var/run/docker.sock`, for the container
-    that keeps autoscale rules, moves splits, serves metrics, sends logs and watches alerts there:
-    with it that is root of the host. Without it rules, rollouts, `metrics`, `logs` and alerts on a
-    Docker host are refused."""
+    that keeps autoscale rules, moves splits, serves metrics, sends logs and watches alerts there,
+    and the one of `service`: with it they are root of the host. Without it rules, rollouts,
+    `metrics`, `logs`, alerts and `service` on a Docker host are refused."""
     identity_provider: Annotated[IdentityProvider | None, SECURITY] = None
     """Whose tokens endpoints of auth_mode `aad_token` take; there are none without it."""
     secret_store: Annotated[AnySecretStore, SECURITY] = EncryptedFileStore()

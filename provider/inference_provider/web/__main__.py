@@ -1,10 +1,10 @@
 """The process: `python -m inference_provider.web KIND …`, where KIND is that of its place.
 
-On this machine `local FOLDER WORKSPACE HOST PORT SCHEME PAGES VERSION`, in a pod `kubernetes
-WORKSPACE PORT SCHEME PAGES`. It runs beside the
-workspace's router, apart from what scales, moves splits and scores: when it ends, nobody gets new
-tokens, and nothing else happens. Whoever starts it replaces it where any of its arguments should be
-another.
+On this machine `local FOLDER WORKSPACE HOST PORT SCHEME PAGES VERSION`, in a container of a Docker
+host `docker WORKSPACE HOST PORT SCHEME PAGES VERSION`, in a pod `kubernetes WORKSPACE PORT SCHEME
+PAGES`. It runs beside the workspace's router, apart from what scales, moves splits and scores: when
+it ends, nobody gets new tokens, and nothing else happens. Whoever starts it replaces it where any
+of its arguments should be another.
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 from inference_provider.errors import InferenceError
 from inference_provider.web.serving import Place, serve
 
-KINDS = ("local", "kubernetes")
+KINDS = ("local", "docker", "kubernetes")
 
 
 def main() -> None:
@@ -47,7 +47,17 @@ def _in_cluster(*given: str) -> Place:
     return opened(*given)
 
 
-_PLACES: Mapping[str, Callable[..., Place]] = {"local": _on_this_machine, "kubernetes": _in_cluster}
+def _on_its_engine(*given: str) -> Place:
+    from inference_provider.web.on_its_engine import opened  # noqa: PLC0415 - as above
+
+    return opened(*given)
+
+
+_PLACES: Mapping[str, Callable[..., Place]] = {
+    "local": _on_this_machine,
+    "docker": _on_its_engine,
+    "kubernetes": _in_cluster,
+}
 
 
 if __name__ == "__main__":

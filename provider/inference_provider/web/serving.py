@@ -72,6 +72,8 @@ class Place:
     """Whether it serves the console."""
     look_on: Callable[[], None] = lambda: None
     """Ends this process where it may not go on; called each second."""
+    listens: Callable[[], None] = lambda: None
+    """Called when it listens."""
 
 
 def serve(place: Place) -> None:
@@ -110,6 +112,7 @@ def serve(place: Place) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # or it would end at once
     try:
         listener = listening(place.host, place.port, log)
+        place.listens()
         with listener, asyncio.Runner(loop_factory=Loop) as runner:
             runner.run(_serve(service, listener, context, state, tls))
     finally:

@@ -4,6 +4,7 @@ import pytest
 from tests.docker_engine import LISTENS, Engine, Host, Keeper
 
 from inference_provider.targets.docker.ruled_router import RuledRouter
+from inference_provider.targets.docker.web import Web
 
 
 @pytest.fixture
@@ -18,7 +19,8 @@ def keeper(engine):
 
 @pytest.fixture
 def router(keeper):
-    made = RuledRouter(keeper._host, keeper.records, lambda: None, keeper)
+    web = Web(keeper._host, keeper.records, lambda: None)
+    made = RuledRouter(keeper._host, keeper.records, lambda: None, keeper, web)
     with keeper.records.edit():
         made.save(LISTENS)
     return made

@@ -164,7 +164,7 @@ class Autoscaler:
         return socket if needs_of(self._state) else None
 
     def _listed(self) -> list[dict[str, Any]]:
-        return listed(self._host, self._workspace)
+        return listed(self._host, self._workspace, names.AUTOSCALER)
 
     def _ids(self) -> list[str]:
         return [str(one["Id"]) for one in self._listed()]

@@ -20,6 +20,7 @@ from inference_provider.targets.answers import ALIKE, CUTTING
 from inference_provider.targets.docker.amounts import refused
 from inference_provider.targets.samples import rule_faults
 from inference_provider.targets.transport import tls_faults, tls_notes
+from inference_provider.targets.web_faults import web_faults
 
 _REASONS: Mapping[Capability, Answer] = {
     **ALIKE,
@@ -69,6 +70,12 @@ def _workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
         yield _no_socket("logs.otlp_endpoint", "sends logs", "leave it out")
     if spec.logs and spec.logs.retention_days:
         yield Fault("logs.retention_days", _NO_AGE, "leave it out")
+    if spec.service and not spec.engine_socket:
+        yield _no_socket("service", "gives tokens over HTTP", "leave it out")
+    if spec.service and spec.service.port < _FIRST_FREE:
+        reason = f"{spec.service.port} cannot be listened on: its container has no right to"
+        yield Fault("service.port", reason, f"use {_FIRST_FREE} or more")
+    yield from web_faults(spec)
     port = spec.metrics.port if spec.metrics else None
     if port and port < _FIRST_FREE:
         reason = f"{port} cannot be listened on: its container has no right to"
@@ -113,6 +120,7 @@ def docker_capabilities(
         traces=True,
         cutting=CUTTING,
         logs=True,
+        service=True,
         workspace_faults=_workspace_faults,
         notes=tls_notes,
         image_fault=image_fault,

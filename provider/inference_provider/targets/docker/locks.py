@@ -23,7 +23,7 @@ from inference_provider.errors import Busy
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.autoscaler_run import (
     has_ended,
-    is_the_autoscaler,
+    own_role,
     this_run,
 )
 from inference_provider.targets.docker.host import DockerHost
@@ -33,6 +33,8 @@ from inference_provider.targets.shared_locks import WAIT_S, AmongThreads, Pauses
 _LEFT: set[str] = set()
 """Which takings of this process failed: a host that fell silent may still have their containers,
 and those name a process that runs."""
+_RUNS = {names.AUTOSCALER: names.RUN, names.WEB: names.WEB_RUN}
+"""By which label the lock of a container says which run of it has it."""
 _OUTSIDE = "pid:[4026531836]"
 """Where Linux numbers the processes that are in no container."""
 
@@ -97,8 +99,9 @@ class HostLocks:
         """Whether who holds a lock has certainly ended."""
         if labels.get(names.TAKING) in _LEFT:
             return True
-        if run := labels.get(names.RUN):
-            return has_ended(self._host, labels[names.WORKSPACE], run)
+        for role, label in _RUNS.items():
+            if run := labels.get(label):
+                return has_ended(self._host, labels[names.WORKSPACE], role, run)
         return is_abandoned(labels.get(names.HOLDER, ""), this_process())
 
     def _made(self, called: str, noted: Mapping[str, str]) -> str | None:
@@ -122,8 +125,9 @@ class HostLocks:
         return str(made["Id"])
 
     def _run(self) -> Mapping[str, str]:
-        """Return the label of a lock that the autoscaler takes."""
-        return {names.RUN: this_run(self._host, self._workspace)} if is_the_autoscaler() else {}
+        """Return the label of a lock that a container takes which has the Engine's socket."""
+        role = own_role()
+        return {_RUNS[role]: this_run(self._host, self._workspace)} if role else {}
 
     def _busy(self, name: str, reason: str) -> Busy:
         container = names.lock(self._workspace, name)

@@ -26,15 +26,19 @@ OWNER, SINCE, HOLDER = "inference.owner", "inference.since", "inference.holder"
 TAKING = "inference.taking"
 RECORDS, ROUTER, INSTANCE, LOCK = "records", "router", "instance", "lock"
 CONTENT, NETWORK, PROBE = "content", "network", "probe"
-AUTOSCALER = "autoscaler"
+AUTOSCALER, WEB = "autoscaler", "web"
 SOCKET = "inference.socket"
 """Of the autoscaler: where its Engine's socket is on the host."""
 SENDS_LOGS = "inference.sends-logs"
 """Of the autoscaler: `yes` where it can read what instances print."""
 RUN = "inference.run"
 """Of a lock that the autoscaler holds: its container, and when that was started."""
+WEB_RUN = "inference.web-run"
+"""The same of what serves the workspace over HTTP; older releases would take it for ended."""
+GIVEN = "inference.given"
+"""Of what serves the workspace over HTTP: the arguments that it was started with."""
 ROLE_VARIABLE = "INFERENCE_ROLE"
-"""Set in the autoscaler's container."""
+"""Set in the containers that have the Engine's socket: which one it is."""
 CLOSED = ".closed"
 EMPTY = "inference-empty:1"
 """Image without a file: a container of it holds a volume or a lock, and is never started."""
@@ -69,6 +73,11 @@ def router(workspace: str, state: str = "") -> str:
 def autoscaler(workspace: str) -> str:
     """Return the name of the container that keeps autoscale rules, and of its volume."""
     return f"{PREFIX}.{workspace}.{AUTOSCALER}"
+
+
+def web(workspace: str) -> str:
+    """Return the name of the container that serves a workspace over HTTP, and of its volume."""
+    return f"{PREFIX}.{workspace}.{WEB}"
 
 
 def router_volume(workspace: str, taken: Collection[str]) -> str:

@@ -12,6 +12,7 @@ from inference_provider.targets.docker.autoscaler import Autoscaler
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.router import DockerRouter, Endpoints
+from inference_provider.targets.docker.web import Web
 from inference_provider.targets.envoy.room import Said
 from inference_provider.targets.envoy.spans import said_of_traces
 from inference_provider.targets.log_tail import Position, Tail, read
@@ -30,9 +31,11 @@ class RuledRouter(DockerRouter):
         records: HostRecords,
         newest: Callable[[], str | None],
         autoscaler: Autoscaler,
+        web: Web,
     ) -> None:
         super().__init__(host, records, newest)
         self.autoscaler = autoscaler
+        self.web = web
         self._given: str | None = None
 
     def ensure_up(self, endpoints: Callable[[], Endpoints]) -> None:
@@ -64,13 +67,15 @@ class RuledRouter(DockerRouter):
         finally:
             self._given = None
         with suppress(TargetError):  # the change is made, whatever this says
-            if missing := self.autoscaler.told().get("missing"):
-                tell(missing)
+            for one in (self.autoscaler, self.web):
+                if missing := one.told().get("missing"):
+                    tell(missing)
 
     def _tend(self) -> None:
         """Have the service run, or go on without it: requests need it not, and status tells."""
         try:
             self.keep_rules()
+            self.web.settle(self.listens().image)
         except Interrupted:
             raise
         except TargetError:
@@ -79,12 +84,16 @@ class RuledRouter(DockerRouter):
 
     def remove(self) -> None:
         self.autoscaler.remove()
+        self.web.remove()
         super().remove()
 
     def status(self) -> RouterStatus:
         told = dict(self.autoscaler.told(self._is_taken))
+        more = dict(self.web.told())
         if spans := said_of_traces(traces_of(self._state), self.statistics):
-            told["beside"] = "; ".join(filter(None, (told.get("beside"), spans)))
+            more["beside"] = "; ".join(filter(None, (more.get("beside"), spans)))
+        for field, text in more.items():
+            told[field] = "; ".join(filter(None, (told.get(field), text)))
         return super().status().model_copy(update=told)
 
     def statistics(self, pattern: str) -> Mapping[str, Any]:

@@ -31,6 +31,7 @@ from inference_provider.targets.docker.records import HostRecords, make_empty_im
 from inference_provider.targets.docker.router import DockerRouter
 from inference_provider.targets.docker.ruled_router import RuledRouter
 from inference_provider.targets.docker.ssh import Tunnel
+from inference_provider.targets.docker.web import Web
 from inference_provider.targets.first_up import Named, first_up, saved
 from inference_provider.targets.images import Images
 from inference_provider.targets.meter import WorkspaceMeter
@@ -105,7 +106,8 @@ class DockerPlatform:
             content = DockerContent(self.host, records, self._images)
             newest = partial(self._newest_runtime, content)
             autoscaler = Autoscaler(self.host, records, partial(_socket, content))
-            router = RuledRouter(self.host, records, newest, autoscaler)
+            web = Web(self.host, records, partial(_socket, content))
+            router = RuledRouter(self.host, records, newest, autoscaler, web)
             told = autoscaler.events
             compute = DockerCompute(self.host, records, content, router, self.gpus, told=told)
             four = (records, compute, router, content)
@@ -218,6 +220,7 @@ class DockerPlatform:
     def shut_down(self, workspace: str) -> None:
         opened = self._open(workspace)
         opened.router.autoscaler.remove()  # first: it would start others
+        opened.router.web.remove()
         found = self.host.containers(names.selecting(workspace, names.INSTANCE))
         opened.ports.compute.retire("", [names.of(container) for container in found], 5)
         opened.router.remove()
@@ -228,6 +231,7 @@ class DockerPlatform:
         opened.content.volumes.delete()
         remove_networks(self.host, workspace)
         opened.router.autoscaler.delete()
+        opened.router.web.delete()
         opened.records.delete()
 
     def clear_away(self, workspace: str) -> None:

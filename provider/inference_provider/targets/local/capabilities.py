@@ -1,7 +1,6 @@
 """What this machine can do, and why it cannot do the rest."""
 
 import errno
-import ipaddress
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -16,13 +15,13 @@ from inference_provider.spec import (
     EnvironmentSpec,
     WorkspaceSpec,
 )
-from inference_provider.spec.service import ServiceSettings
 from inference_provider.targets.answers import ALIKE, CUTTING
 from inference_provider.targets.envoy.authorities import ca_file
-from inference_provider.targets.listening import EVERYWHERE, address_fault, bind_fault
+from inference_provider.targets.listening import address_fault, bind_fault
 from inference_provider.targets.local.machine import Fit, own_network_fit
 from inference_provider.targets.samples import rule_faults
 from inference_provider.targets.transport import tls_faults, tls_notes
+from inference_provider.targets.web_faults import web_faults
 
 _OTLP = "opentelemetry.exporter.otlp.proto.http"
 _OPEN = "leave egress enabled"
@@ -151,47 +150,12 @@ def service_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
     service = spec.service
     if service is None:
         return
-    metrics = spec.metrics.port if spec.metrics else None
-    for taken, field in ((spec.router_port, "router_port"), (metrics, "metrics.port")):
-        if service.port == taken:
-            yield Fault("service.port", f"{service.port} is the {field} too", "use another")
     fault = bind_fault(service.bind_address, service.port)
     if fault and fault.errno != errno.EADDRINUSE:  # its own service has it, or `up` tells who
         place = f"{service.port} on {service.bind_address}"
         reason = f"{place} cannot be listened on: {fault.strerror}"
         yield Fault("service", reason, "use another port, or an address of this machine")
-    yield from _console_faults(spec, service)
-
-
-def _console_faults(spec: WorkspaceSpec, service: ServiceSettings) -> Iterator[Fault]:
-    """Refuse a console that browsers elsewhere would find by no name."""
-    if not service.console or service.bind_address not in EVERYWHERE:
-        return
-    if all(map(_is_loopback, _certified(spec))):
-        reason = (
-            f"{service.bind_address} is no name, and without one that is not loopback's no browser"
-            " elsewhere is shown the console"
-        )
-        remedy = "write the address that they use, or have tls whose certificate names one"
-        yield Fault("service.bind_address", reason, remedy)
-
-
-def _certified(spec: WorkspaceSpec) -> tuple[str, ...]:
-    """Return the names of a workspace's certificate, as `certificates.kept_for` makes it."""
-    if spec.tls is None:
-        return ()
-    if spec.tls.generate:
-        return EVERYWHERE.get(spec.bind_address, spec.bind_address), *spec.tls.names
-    # cryptography takes 30 ms, and most workspaces need none of it
-    from inference_provider.workspace.certificates import names_in  # noqa: PLC0415
-
-    return names_in(spec.tls.certificate or "")
-
-
-def _is_loopback(name: str) -> bool:
-    with suppress(ValueError):
-        return ipaddress.ip_address(name).is_loopback
-    return name == "localhost" or "*" in name
+    yield from web_faults(spec)
 
 
 def provider_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
