@@ -20,6 +20,7 @@ from inference_provider.targets.kubernetes.objects import (
     ROLE,
     SERVICE,
     SERVICE_ACCOUNT,
+    Object,
     name_of,
     selector,
 )
@@ -61,10 +62,13 @@ class Lab(KubernetesLab):
         return f"http://{there['clusterIP']}:{there['ports'][0]['port']}"
 
     @property
-    def pods(self) -> list[str]:
+    def all_pods(self) -> list[Object]:
         chosen = selector(names.selecting(self.workspace, names.WEB))
-        found = self.platform.client.items(POD, self.workspace, chosen)
-        return [name_of(one) for one in found if is_ready(one)]
+        return self.platform.client.items(POD, self.workspace, chosen)
+
+    @property
+    def pods(self) -> list[str]:
+        return [name_of(one) for one in self.all_pods if is_ready(one)]
 
     def of_workspace(self, who: str = "ben") -> str:
         wanted = Principal("user", who), (), timedelta(hours=1), ANN
@@ -215,7 +219,7 @@ def test_the_console_signs_in_and_shows_what_there_is(served):
     served.apply(DesiredResource(id=id_, spec=reads, owner="demo"))
     host = f"inference-web.{served.workspace}.svc:{PORT}"
     try:
-        wait_until(lambda: served.comes(served.of_workspace()), 30)
+        wait_until(lambda: len(served.all_pods) == 1, 60)  # the one without pages has gone
         with httpx.Client(base_url=served.url, trust_env=False, timeout=30) as client:
             client.headers.update({"host": host, "origin": f"http://{host}"})
             token = served.of_workspace("ann")
