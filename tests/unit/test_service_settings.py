@@ -13,10 +13,12 @@ from pydantic import ValidationError
 from tests.ports import own_port
 from tests.stacks import stack
 
+from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import resolve
 from inference_provider.gpus import Ledger
 from inference_provider.refusals import refusals
 from inference_provider.spec import StackSpec, WorkspaceSpec, stack_faults
+from inference_provider.targets.answers import ALIKE
 from inference_provider.targets.docker.capabilities import docker_capabilities
 from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
 from inference_provider.targets.local.capabilities import local_capabilities
@@ -30,10 +32,21 @@ def refused(able=LOCAL, **workspace):
 
 
 def test_a_target_without_one_refuses_it_by_name():
-    able = docker_capabilities(lambda _base: Ledger(), lambda _image: "", lambda _one, _space: True)
+    able = TargetCapabilities(name="local", reasons=ALIKE)
     told = "service: not supported yet; leave it out"
-    assert told in refused(able, target=able.name, service={"port": 18443})
-    assert told not in refused(able, target=able.name)
+    assert told in refused(able, service={"port": 18443})
+    assert told not in refused(able)
+
+
+def test_a_docker_host_takes_it_where_the_workspace_names_the_engine_s_socket():
+    able = docker_capabilities(lambda _base: Ledger(), lambda _image: "", lambda _one, _space: True)
+    space = {"target": "docker", "service": {"port": 18443, "console": True}}
+    assert refused(able, **space, engine_socket="/var/run/docker.sock") == []
+    assert refused(able, **space) == [
+        "service: a Docker host gives tokens over HTTP by a container that has the Engine's socket,"
+        " which is root of the host, and the workspace allows none; set its engine_socket, to"
+        " /var/run/docker.sock on most hosts, or leave it out"
+    ]
 
 
 def test_a_cluster_takes_it_with_or_without_pages_and_without_an_address():
