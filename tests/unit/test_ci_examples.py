@@ -53,7 +53,7 @@ def test_every_command_line_is_taken_and_all_three_uses_are_there(name):
     found = commands(name)
     assert {words[0] for words in found} == {"plan", "up", "drift"}
     for words in found:
-        assert str(taken(words)["file"]) == "stack.yaml"
+        assert [str(file) for file in taken(words)["files"]] == ["stack.yaml"]
     assert {str(taken(words).get("form", "")) for words in found if words[0] == "drift"} == {
         "markdown", "sarif" if name.startswith("github") else "junit",
     }  # fmt: skip

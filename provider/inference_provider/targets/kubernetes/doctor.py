@@ -66,7 +66,9 @@ NEEDED: dict[tuple[str, str], tuple[str, ...]] = {
     ("", "services/proxy"): ("get", "update", "delete"),
 }
 """What `up` does in the namespace of a workspace, by API group and resource: the rules of
-docs/deployer-role.yaml but `MEASURED`."""
+docs/deployer-role.yaml but the two that follow."""
+HAPPENED = "", "events"
+"""What `inferctl events` lists there, and a pod that sends logs; nothing else needs it."""
 MEASURED = OF_AMOUNTS, "pods"
 """What `inferctl metrics` lists there; nothing else needs it, and who lacks it still deploys."""
 _OPEN, _SHUT = 8081, 8080
