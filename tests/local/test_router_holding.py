@@ -30,6 +30,8 @@ from tests.ports import own_port
 pytestmark = pytest.mark.envoy
 FIVE = Held(requests=5, body_bytes=2**30)
 PATIENT = {"patience_s": 60, "timeout_ms": 2000}
+UNHURRIED = {"timeout_ms": 60_000}
+"""For who does not ask about time: a busy machine takes seconds for a hundred bodies at once."""
 
 
 def blue(*models: Model, **values):
@@ -70,10 +72,10 @@ def statuses(answers: Answers) -> Counter[int]:
 
 
 def test_held_requests_are_answered_once_there_is_an_instance(models: dict[str, Model]):
-    with calling(chat()) as (space, callers):
+    with calling(chat(**UNHURRIED)) as (space, callers):
         answers = callers.ask(100, content=b"x" * 100_000)
         until(lambda: space.held == 100)
-        space.publish(chat(models["blue"]))
+        space.publish(chat(models["blue"], **UNHURRIED))
         assert statuses(answers) == {200: 100}
         assert {answer.result().json()["bytes"] for answer in answers} == {100_000}
         until(lambda: not space.holds())

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from tests.local.server.model import until
 from tests.local.serving.instances import SCORE, own_environment, score, scripted, wait_until_ready
 
 from inference_provider.serving.command import instance_command
@@ -43,6 +44,11 @@ def run(raw): return [helpers.NAME, utils.NAME, config.NAME, one.NAME, json.__na
 """
 
 
+def statuses(process: psutil.Process) -> list[str]:
+    """Return those of its connections: one that waits to be accepted is nobody's yet."""
+    return [connection.status for connection in process.net_connections()]
+
+
 def test_a_script_serves_on_loopback_only_and_finishes_its_request_on_sigterm(
     venv, tmp_path, port, start
 ):
@@ -56,7 +62,7 @@ def test_a_script_serves_on_loopback_only_and_finishes_its_request_on_sigterm(
 
     with ThreadPoolExecutor(1) as pool:
         in_flight = pool.submit(score, port, 1.0)
-        time.sleep(0.3)
+        until(lambda: any("ESTABLISHED" in statuses(p) for p in family))
         process.terminate()
         assert in_flight.result().json() == {"who": "blue"}
     output, _ = process.communicate(timeout=10)

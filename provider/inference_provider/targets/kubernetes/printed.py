@@ -46,7 +46,7 @@ class Printed(NamedTuple):
 def lines_of(said: str, run: int) -> Iterator[Printed]:
     """Yield the line that begins with its time, in pieces where it is long.
 
-    What has no time is not of the server: the kubelet says so that there is no log.
+    The kubelet writes lines without a time itself, where there is no log; they are left out.
     """
     time, _, text = said.partition(" ")
     found = _TIME.fullmatch(time)
