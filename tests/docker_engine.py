@@ -14,7 +14,9 @@ from inference_provider.errors import TargetError
 from inference_provider.observed import Kind
 from inference_provider.spec import AutoscaleRuleSpec, EndpointSpec, WorkspaceSpec
 from inference_provider.spec.target import DockerPlace
+from inference_provider.targets.docker import names
 from inference_provider.targets.docker.autoscaler import Autoscaler
+from inference_provider.targets.docker.containers import RESTART
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.listens import Listens
 from inference_provider.targets.memory_records import MemoryRecords
@@ -67,7 +69,7 @@ class Engine:
         return given
 
     def create_container(self, image, command, name, labels, **given):
-        if self.there or self.is_name_taken:
+        if self.is_name_taken or name in self._named():
             raise refused(409)
         if given["host_config"]["mounts"][0]["Source"] == GONE:
             raise refused(400)
@@ -79,11 +81,24 @@ class Engine:
         }  # fmt: skip
         return {"Id": id_}
 
+    def _named(self) -> list[str]:
+        return [one["Labels"][names.NAME] for one in self.there.values()]
+
     def inspect_container(self, id_):
         if id_ not in self.there:
             raise refused(404)
-        runs = self.there[id_]["State"] == "running"
-        return {"Id": id_, "State": {"Running": runs, "Paused": False}, "RestartCount": 0}
+        there = self.there[id_]
+        state = {"Running": there["State"] == "running", "Paused": False}
+        network = there["HostConfig"]["NetworkMode"]
+        return {
+            "Id": id_, "State": state, "RestartCount": 0, "Config": {"Labels": there["Labels"]},
+            "Name": f"/{there['Labels'][names.NAME]}",
+            "HostConfig": {**there["HostConfig"], "RestartPolicy": {"Name": RESTART}},
+            "NetworkSettings": {"Networks": {network: {}}},
+        }  # fmt: skip
+
+    def stop(self, id_, timeout):
+        self.kill(id_)
 
     def kill(self, id_):
         self.there[id_]["State"] = "exited"
@@ -120,7 +135,11 @@ class Host(DockerHost):
     def __init__(self, engine) -> None:
         super().__init__(DockerPlace(kind="docker", host="unix:///none.sock"))
         self._api = engine
+        self._files = engine.files
         self.asked_router: list[str] = []
+
+    def stat(self, container, path):
+        return {} if path.rpartition("/")[2] in self._files else None
 
     def ask(self, command, line, limit_s, *, again=False):
         self.asked_router.append(json.loads(line)["ask"])

@@ -176,10 +176,10 @@ def _on_its_engine(workspace: str) -> _Place:
         CONTAINERS,
         DECISIONS,
         FAULTS,
-        FOLDER,
         METRICS,
         SENT_LOGS,
     )
+    from inference_provider.targets.docker.companion import FOLDER  # noqa: PLC0415
     from inference_provider.targets.docker.target import DockerTarget  # noqa: PLC0415
 
     target = DockerTarget("docker")

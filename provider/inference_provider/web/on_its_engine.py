@@ -3,9 +3,10 @@
 from functools import partial
 from pathlib import Path
 
+from inference_provider.targets.docker.companion import FOLDER
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.target import DockerTarget
-from inference_provider.targets.docker.web import FOLDER, LISTENING
+from inference_provider.targets.docker.web import LISTENING
 from inference_provider.targets.web_service import PAGES
 from inference_provider.web.serving import OneWorkspace, Place
 from inference_provider.web.site import site_of

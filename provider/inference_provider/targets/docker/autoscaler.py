@@ -1,16 +1,13 @@
 """The container with the service of a workspace on a Docker host.
 
 It keeps autoscale rules, moves splits that are on their way, watches alerts, and has metrics and
-logs go where the workspace declares it. It has the Engine's socket, with which it is root of the
-host, so there is one only where the workspace names that socket. It runs the image of the router:
-in no network, or in the host's while it has to send or serve something, since the page and most
-collectors are on that one's loopback. When it ends, counts and splits stay as they are. What it is
-called is from when it did nothing but to keep rules.
+logs go where the workspace declares it. It runs in no network, or in the host's while it has to
+send or serve something, since the page and most collectors are on that one's loopback. When it
+ends, counts and splits stay as they are. Its name is from when it did nothing but keep rules.
 """
 
 import io
 import json
-import secrets
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,15 +17,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from inference_provider.errors import Interrupted, TargetError, TargetUnreachable
+from inference_provider.errors import TargetError
 from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.archive import packed
-from inference_provider.targets.docker.autoscaler_run import is_the_autoscaler, listed
-from inference_provider.targets.docker.containers import endings_of, hardened, is_running
-from inference_provider.targets.docker.host import DockerHost
-from inference_provider.targets.docker.library import errors
-from inference_provider.targets.docker.records import HostRecords
+from inference_provider.targets.docker.companion import FOLDER, Companion, Making
+from inference_provider.targets.docker.containers import endings_of, is_running
 from inference_provider.targets.event_log import events_in, log_of
 from inference_provider.targets.rule_faults import read
 from inference_provider.targets.sent_logs import described
@@ -38,10 +32,9 @@ from inference_provider.workspace.alert_states import States, notes_of
 from inference_provider.workspace.alert_states import read as read_alerts
 from inference_provider.workspace.endings import keeps_dying, restarts
 from inference_provider.workspace.kept_alerts import unreadable_in
-from inference_provider.workspace.state import State
 from inference_provider.workspace.statuses import Event
 
-FOLDER, DECISIONS, FAULTS = "/service", "decisions.jsonl", "faults.json"
+DECISIONS, FAULTS = "decisions.jsonl", "faults.json"
 METRICS = "metrics.json"
 """File with what keeps metrics from going somewhere: sentences."""
 SENT_LOGS = "sent_logs.json"
@@ -50,129 +43,48 @@ CONTAINERS = "/run/containers"
 """Where it has the Engine's folder of containers, while logs are sent."""
 ALERTS = "alerts.json"
 """File with how alerts stand, and what their webhooks are still to be told."""
-FAULT = "fault"
-"""Section of the records: why something does not run beside the workspace's router."""
-SOCKET = "/run/engine.sock"
-"""Where the container has the Engine's."""
 _START_LIMIT_S = 20
-_TRIES = 3
-_NOT_THERE, _NAME_TAKEN = 404, 409
 _MODULE = "inference_provider.service"
 """By its name: it stands on targets."""
 
 
-class Autoscaler:
-    """Makes and removes the container of one workspace, and reads what it writes down.
+class Autoscaler(Companion):
+    """Makes and removes it, and reads what it writes down; see `Companion`."""
 
-    Args:
-        host: Where it is.
-        records: The workspace's.
-        socket: Returns the path of the Engine's socket on its host, if the workspace names it;
-            raises TargetError where its record cannot be read.
-    """
+    role = names.AUTOSCALER
+    lock = "service"  # as older releases call it
+    name_of = staticmethod(names.autoscaler)
 
-    def __init__(
-        self, host: DockerHost, records: HostRecords, socket: Callable[[], str | None]
-    ) -> None:
-        self._host = host
-        self._records = records
-        self._workspace = records.workspace
-        self._state = State(records)
-        self._socket = socket
-        self._name = names.autoscaler(records.workspace)
-        self._selecting = dict(names.selecting(records.workspace, names.AUTOSCALER))
+    def _is_needed(self) -> bool:
+        return bool(needs_of(self._state))
 
-    def settle(self, image: str) -> None:
-        """Have it run where it is needed and the socket is named; and only there.
+    def _making(self) -> Making:
+        needs = needs_of(self._state)
+        return Making(
+            f"the {needs.name} of workspace '{self._workspace}'",
+            ("-m", _MODULE, "docker", self._workspace),
+            _network(needs),
+            {names.SENDS_LOGS: _sends_logs(needs)},
+            (self._logs(),) if needs.logs else (),
+        )
 
-        Args:
-            image: Id of the image that it is to run.
+    def _logs(self) -> dict[str, Any]:
+        from docker.types import Mount  # noqa: PLC0415 - as in `library.py`
 
-        Raises:
-            TargetError: The Engine does not start it, or the workspace's record cannot be read,
-                and then nothing has changed. What it says is noted for the status.
-        """
-        if is_the_autoscaler():
-            return
-        try:
-            self._settle_in_turn(image)
-        except (Interrupted, TargetUnreachable):  # which says nothing of it
-            raise
-        except TargetError as fault:
-            with suppress(TargetError):  # the first error is the one to report
-                self._note(str(fault))
-            raise
-        self._note(None)
+        source = f"{self._host.folder}/containers"
+        mount: dict[str, Any] = Mount(CONTAINERS, source, type="bind", read_only=True)
+        # what is mounted below, such as shared memory, is none of it
+        mount["BindOptions"] = {"NonRecursive": True}
+        return mount
 
-    def _note(self, fault: str | None) -> None:
-        """Write down why it was not started, or that nothing kept it from that."""
-        if fault == self._fault():
-            return
-        with self._records.edit():
-            if fault is None:
-                self._records.drop(FAULT, names.AUTOSCALER)
-            else:
-                self._records.put(FAULT, names.AUTOSCALER, fault)
+    def _fits(self, there: Mapping[str, Any]) -> bool:
+        needs = needs_of(self._state)
+        reads = there["Labels"].get(names.SENDS_LOGS, "") == _sends_logs(needs)
+        return reads and bool(there["HostConfig"]["NetworkMode"] == _network(needs))
 
-    def _fault(self) -> str | None:
-        noted = self._records.read(FAULT, names.AUTOSCALER)
-        return noted.decode() if noted is not None else None
-
-    def _settle_in_turn(self, image: str) -> None:
-        if self._settled(image):
-            return
-        with self._records.lock("service"):  # a publication does this too, and other machines
-            for tries_left in reversed(range(_TRIES)):
-                try:
-                    self._settle(image)
-                except TargetError as fault:
-                    if not tries_left or not _is_overtaken(fault):
-                        raise
-                else:
-                    return
-
-    def _settled(self, image: str) -> bool:
-        """Whether it is there as it is wanted, or is not and is not wanted."""
-        there, needs = self._listed(), needs_of(self._state)
-        if not there and not needs:
-            return True  # most workspaces: nothing else is asked
-        socket = self._wanted_socket()
-        if not socket:
-            return not there
-        return len(there) == 1 and _is_as_wanted(there[0], image, socket, needs)
-
-    def _settle(self, image: str) -> None:
-        """Look again, since another may have done it, and do what is to be done."""
-        if self._settled(image):
-            return
-        socket = self._wanted_socket()
+    def _before_another(self) -> None:
         if not needs_of(self._state).alerts and not unreadable_in(self._state):
             self._forget_alerts()
-        self.remove()
-        if socket:
-            self._start(image, socket)
-
-    def names_already(self, socket: str | None) -> bool:
-        """Whether the workspace is recorded with this socket."""
-        try:
-            return self._socket() == socket
-        except TargetError:
-            return False
-
-    def _wanted_socket(self) -> str | None:
-        socket = self._socket()  # first: of a record that cannot be read, needs may not be known
-        return socket if needs_of(self._state) else None
-
-    def _listed(self) -> list[dict[str, Any]]:
-        return listed(self._host, self._workspace, names.AUTOSCALER)
-
-    def _ids(self) -> list[str]:
-        return [str(one["Id"]) for one in self._listed()]
-
-    def remove(self) -> None:
-        """End it, so that it changes nothing any more; what it has written down stays."""
-        for one in self._ids():
-            self._host.remove(one)
 
     def _forget_alerts(self) -> None:
         """Have nothing of alerts that are gone outlive it: others may have their names later."""
@@ -183,46 +95,6 @@ class Autoscaler:
                 api.kill(one)  # first: it would write them down again
             with suppress(TargetError):  # somebody removes it too
                 self._host.put_files(one, FOLDER, empty)
-
-    def delete(self) -> None:
-        """Remove it with what it has written down."""
-        self.remove()
-        for volume in self._host.volumes(self._selecting):
-            self._host.remove_volume(volume)
-
-    def _start(self, image: str, socket: str) -> None:
-        from docker.types import Mount  # noqa: PLC0415 - as in `library.py`
-
-        labels = names.labels(self._workspace, names.AUTOSCALER)
-        needs = needs_of(self._state)
-        more = {names.NAME: self._name, names.MADE_OF: image, names.SOCKET: socket}
-        more[names.SENDS_LOGS] = _sends_logs(needs)
-        # by a bind that is written as text, the Engine would make a folder of a path that is wrong
-        mounts = [Mount(SOCKET, socket, type="bind"), Mount(FOLDER, self._name, type="volume")]
-        if needs.logs:
-            logs = Mount(CONTAINERS, f"{self._host.folder}/containers", type="bind", read_only=True)
-            # what is mounted below, such as shared memory, is none of it
-            logs["BindOptions"] = {"NonRecursive": True}
-            mounts.append(logs)
-        about = f"the {needs.name} of workspace '{self._workspace}'"
-        with self._host.asked("start", about) as api:
-            api.create_volume(self._name, labels=labels)
-            made = api.create_container(
-                image,
-                ["python3", "-m", _MODULE, "docker", self._workspace],
-                name=self._name,
-                labels={**labels, **more},
-                user="0:0",  # whose the socket is
-                hostname=secrets.token_hex(6),  # by which it finds itself; else that of its host
-                environment={
-                    "DOCKER_HOST": f"unix://{SOCKET}",
-                    names.ROLE_VARIABLE: names.AUTOSCALER,
-                },
-                host_config=api.create_host_config(
-                    network_mode=_network(needs), mounts=mounts, userns_mode="host", **hardened()
-                ),
-            )
-            api.start(made["Id"])
 
     # -- what it says --------------------------------------------------------------------------
 
@@ -238,14 +110,13 @@ class Autoscaler:
             if not self._socket():
                 why = "the workspace names no engine_socket"
                 return {"missing": f"no {needs.name} runs, because {why}: {needs.lost}"}
-        container = next(filter(None, map(self._host.container, self._ids())), None)
+        container = self._container()
         if container is None or not is_running(container):
             why = f"; its last start failed: {fault}" if (fault := self._fault()) else ""
             return {"missing": f"the {needs.name} does not run: {needs.lost}{why}"}
         ended = restarts(endings_of(container), _START_LIMIT_S, int(time.time() // 60))
         if keeps_dying(ended):
-            said = " ".join(self._host.last_lines(container["Id"], 1).split())[-300:]
-            state = f"ends again and again: {needs.lost}; it says: {said}"
+            state = f"ends again and again: {needs.lost}; it says: {self._said(container)}"
             return {"missing": f"the {needs.name} {state}"}
         sent = [*self._said_of_metrics(needs.metrics, is_taken)] if needs.metrics else []
         if needs.logs:
@@ -312,21 +183,3 @@ def _network(needs: Needs) -> str:
 
 def _sends_logs(needs: Needs) -> str:
     return "yes" if needs.logs else ""
-
-
-def _is_as_wanted(there: Mapping[str, Any], image: str, socket: str, needs: Needs) -> bool:
-    """Whether it runs, or is started again and again, as it would be made now."""
-    labels = there["Labels"]
-    made = labels[names.MADE_OF], labels[names.SOCKET], there["HostConfig"]["NetworkMode"]
-    same = made == (image, socket, _network(needs))
-    reads = labels.get(names.SENDS_LOGS, "") == _sends_logs(needs)
-    return there["State"] in ("running", "restarting") and same and reads
-
-
-def _is_overtaken(fault: TargetError) -> bool:
-    """Whether a client of an older release, which takes no lock, did the same meanwhile."""
-    refused = fault.__cause__
-    return isinstance(refused, errors().APIError) and refused.status_code in (
-        _NOT_THERE,
-        _NAME_TAKEN,
-    )

@@ -73,14 +73,14 @@ class RuledRouter(DockerRouter):
 
     def _tend(self) -> None:
         """Have the service run, or go on without it: requests need it not, and status tells."""
-        try:
-            self.keep_rules()
-            self.web.settle(self.listens().image)
-        except Interrupted:
-            raise
-        except TargetError:
-            if self._given is not None and self.autoscaler.names_already(self._given):
+        for one in (self.autoscaler, self.web):  # a fault of the one is none of the other
+            try:
+                one.settle(self.listens().image)
+            except Interrupted:
                 raise
+            except TargetError:
+                if self._given is not None and one.names_already(self._given):
+                    raise
 
     def remove(self) -> None:
         self.autoscaler.remove()

@@ -1,0 +1,74 @@
+"""The container that serves a workspace over HTTP, beside the one that keeps its rules."""
+
+import pytest
+from tests.docker_engine import GONE, LISTENS, SOCKET
+from tests.memory import record
+
+from inference_provider.errors import TargetError
+from inference_provider.observed import Kind
+from inference_provider.spec import WorkspaceSpec
+from inference_provider.targets.docker.ruled_router import RuledRouter
+from inference_provider.targets.docker.web import Web
+from inference_provider.workspace.state import State
+
+
+@pytest.fixture
+def web(keeper, engine):
+    made = Web(keeper._host, keeper.records, lambda: SOCKET)
+    declare(keeper, {"port": 18443})
+    engine.files["listening"] = b""
+    return made
+
+
+@pytest.fixture
+def router(keeper, web):
+    made = RuledRouter(keeper._host, keeper.records, lambda: None, keeper, web)
+    with keeper.records.edit():
+        made.save(LISTENS)
+    return made
+
+
+def declare(keeper, service):
+    spec = WorkspaceSpec.model_validate({"name": "lab", "service": service})
+    with keeper.records.edit():
+        State(keeper.records).put_record(record(Kind.WORKSPACE, spec))
+
+
+def roles(engine):
+    return [one["Labels"]["inference.role"] for one in engine.there.values()]
+
+
+def test_each_has_a_container_of_its_own_and_a_second_publication_makes_none(engine, router):
+    router.publish(())
+    assert roles(engine) == ["autoscaler", "web"]
+    router.publish(())
+    assert [*engine.there] == ["c1", "c2"]
+
+
+def test_one_runs_where_the_other_does_not_start(engine, keeper, router):
+    keeper.socket = GONE
+    router.publish(())
+    assert roles(engine) == ["web"]
+    assert router.status().beside == "service on http://127.0.0.1:18443"
+
+
+def test_another_port_replaces_it_and_it_goes_with_the_service(engine, keeper, router):
+    router.publish(())
+    declare(keeper, {"port": 18444})
+    router.publish(())
+    assert [*engine.there] == ["c1", "c3"]
+    declare(keeper, None)
+    router.publish(())
+    assert roles(engine) == ["autoscaler"]
+
+
+def test_a_record_that_cannot_be_read_leaves_it(engine, keeper, router, web):
+    router.publish(())
+
+    def unreadable():
+        raise TargetError("read", "a record", "it is corrupt")
+
+    declare(keeper, None)  # as a record of which nothing is known says
+    web._socket = unreadable
+    router.publish(())
+    assert roles(engine) == ["autoscaler", "web"]
