@@ -4,12 +4,14 @@ import os
 import signal
 import socket
 import time
+from contextlib import suppress
 from datetime import timedelta
 
 import httpx
 import pytest
 
 from inference_provider.access import Principal
+from inference_provider.errors import TargetError
 from inference_provider.observed import Kind, ResourceId
 from tests.local.conftest import ACTOR, Lab
 from tests.local.server.model import until
@@ -245,3 +247,12 @@ def test_signing_keys_and_tokens_are_rotated_under_load_without_a_failed_request
         token = answer.json()["accessToken"]
         codes.append(httpx.post(served.uri, json={}, headers=bearer(token)).status_code)
     assert codes == [200] * 60
+
+
+def test_a_corrupt_record_of_its_workspace_leaves_it_as_it_is(served):
+    before = served.supervisor.processes()["web"].pid
+    record = served.state / "workspaces" / "lab" / "records" / "Workspace.lab.json"
+    record.write_text("{")
+    with suppress(TargetError):
+        served.target.publish("lab")
+    assert served.supervisor.processes()["web"].pid == before

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from inference_provider.errors import TargetError
 from inference_provider.router.provider import fetch_fault
 from inference_provider.router.scorers import provider_check
 from inference_provider.spec.service import ServiceSettings
@@ -21,6 +22,20 @@ def service_of(state: State) -> ServiceSettings | None:
         said = state.of_workspace("service")
         return ServiceSettings.model_validate(said) if said else None
     return None
+
+
+def is_known(state: State) -> bool:
+    """Whether records say what the service is to be.
+
+    A corrupt one does not, nor one of a newer release: what runs stays as it is.
+    """
+    try:
+        record = state.own_record()
+        if record and (said := record.properties.get("service")):
+            ServiceSettings.model_validate(said)
+    except (TargetError, ValidationError):
+        return False
+    return True
 
 
 def pages_of(settings: ServiceSettings) -> str:

@@ -1,5 +1,6 @@
 """What gives tokens over HTTP in a cluster: there while its workspace has `service`."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -96,6 +97,16 @@ def test_a_workspace_without_a_service_asks_nothing_of_it(api, engine):
     engine.publish("demo")
     engine.observe(["demo"])
     assert [asked for asked in api.requests if "inference-web" in asked] == []
+
+
+def test_a_corrupt_record_of_its_workspace_leaves_it_as_it_is(api, engine):
+    apply(engine, stack())
+    records = engine._workspace("demo").ports.records
+    with records.edit():
+        records.put("records", "Workspace.demo", "{")
+    with suppress(TargetError):
+        engine.publish("demo")
+    assert there(api) == OBJECTS
 
 
 def test_one_that_is_as_it_is_wanted_is_not_asked_for_by_a_publication(api, engine):

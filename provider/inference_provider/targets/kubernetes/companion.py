@@ -22,6 +22,7 @@ from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.role_pods import RolePods
 from inference_provider.targets.kubernetes.router_manifests import RouterSettings
 from inference_provider.targets.kubernetes.workloads import refused
+from inference_provider.targets.web_service import is_known
 from inference_provider.workspace.state import State
 
 _START_S = 60.0
@@ -92,6 +93,10 @@ class Companion(ABC):
             raise
         return not before
 
+    def _is_known(self) -> bool:
+        """Whether records say if it must be there; of a corrupt one nothing is known."""
+        return is_known(self._state)
+
     def give_up(self) -> None:
         """Remove what was made in vain, as far as that is possible: what is left is told."""
         with suppress(TargetError):  # the first error is the one to report
@@ -99,7 +104,7 @@ class Companion(ABC):
 
     def end(self) -> None:
         """Remove it where it was made and is not needed any more. Raises TargetError."""
-        if self._noted() and not self.is_needed():
+        if self._noted() and not self.is_needed() and self._is_known():
             self.remove()
 
     def apply(self) -> None:
@@ -175,7 +180,7 @@ class Companion(ABC):
         Args:
             there: The objects of the workspace that are its.
         """
-        if not self.is_needed():
+        if not self.is_needed() and self._is_known():
             known = {(kind_of(one), name_of(one)) for one in self._made(_ANY)}
             yield from (f"leftover {k.name} {name}" for k, name in there if (k, name) in known)
 

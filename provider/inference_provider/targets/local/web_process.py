@@ -20,7 +20,7 @@ from inference_provider.targets.local.own_program import arguments_of, own_progr
 from inference_provider.targets.local.supervisor import ProcessState, Supervisor
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
 from inference_provider.targets.local.supervisor_text import Program
-from inference_provider.targets.web_service import pages_of, service_of, unfetched
+from inference_provider.targets.web_service import is_known, pages_of, service_of, unfetched
 from inference_provider.workspace.state import State
 
 WEB = "web"
@@ -38,6 +38,8 @@ def web_folder(folders: Folders) -> Path:
 def is_settled(supervisor: Supervisor, folders: Folders, state: State) -> bool:
     """Whether it was started as the workspace declares it; asks nobody whether it still runs."""
     settings = service_of(state)
+    if not is_known(state):
+        return True
     if settings is None or not supervisor.has(WEB):
         return settings is None and not supervisor.has(WEB)
     return _is_as_declared(supervisor, folders, state, settings)
@@ -48,6 +50,8 @@ def settle_web(supervisor: Supervisor, folders: Folders, state: State) -> bool:
     settings = service_of(state)
     if settings is None and not supervisor.has(WEB):
         return False  # most workspaces: nothing is asked
+    if not is_known(state):
+        return False
     try:
         process = supervisor.process(WEB)
         if process and process.pid == os.getpid():  # which ends no change of its own
