@@ -115,7 +115,10 @@ def test_the_documented_role_is_enough_and_nothing_is_left_after_down(deployer, 
     wait_until(
         lambda: "workspace service runs" in lab.target.observe_one(lab.space().id).status, 90
     )
-    lab.apply(lab.space(logs={"otlp_endpoint": "http://collector.invalid:4318"}))
+    service = {"port": 18443, "console": True}
+    lab.apply(lab.space(logs={"otlp_endpoint": "http://collector.invalid:4318"}, service=service))
+    listens = f"service on http://inference-web.{namespace}.svc:18443"
+    wait_until(lambda: listens in lab.target.observe_one(lab.space().id).status, 90)
     lab.up()
     lab.delete(green.id)
     assert refused == []

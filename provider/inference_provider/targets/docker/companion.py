@@ -83,7 +83,7 @@ class Companion:
         self._host.remove(container)
 
     def _before_another(self) -> None:
-        """Do what is to be done before one is removed or replaced."""
+        """Prepare for the end of one that is removed or replaced."""
 
     def _started(self) -> None:
         """Wait for one that was started, if that is worth it."""
@@ -156,7 +156,7 @@ class Companion:
         return len(there) == 1 and self._is_as_wanted(there[0], image, socket)
 
     def _settle(self, image: str) -> bool:
-        """Look again, since another may have done it, and do what is to be done."""
+        """Look again, since another client may have settled it; return whether it was started."""
         if self._settled(image):
             return False
         socket = self._wanted_socket()

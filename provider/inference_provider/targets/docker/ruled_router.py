@@ -73,7 +73,7 @@ class RuledRouter(DockerRouter):
 
     def _tend(self) -> None:
         """Have the service run, or go on without it: requests need it not, and status tells."""
-        for one in (self.autoscaler, self.web):  # a fault of the one is none of the other
+        for one in (self.autoscaler, self.web):  # one may run though the other cannot
             try:
                 one.settle(self.listens().image)
             except Interrupted:

@@ -64,7 +64,7 @@ class Companion(ABC):
 
     @abstractmethod
     def _made(self, router: RouterSettings) -> tuple[Object, ...]:
-        """Return what it is made of; what that is called depends on nothing."""
+        """Return what it is made of, under names that never change."""
 
     @abstractmethod
     def _wanted(self) -> str:
