@@ -1,15 +1,14 @@
 """A workspace's service over HTTP, wherever it runs: what it is to be, and what it tells."""
 
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 from pydantic import ValidationError
 
 from inference_provider.errors import TargetError
-from inference_provider.router.provider import fetch_fault
+from inference_provider.router.provider import Fetched, fetch_fault
 from inference_provider.router.scorers import provider_check
 from inference_provider.spec.service import ServiceSettings
-from inference_provider.targets.envoy.fetched_keys import FetchedKeys
 from inference_provider.workspace.state import State
 
 PAGES = "pages"
@@ -43,14 +42,18 @@ def pages_of(settings: ServiceSettings) -> str:
     return PAGES if settings.console else "no-pages"
 
 
-def unfetched(state: State, folder: Path) -> str:
+def keys_uri(state: State) -> str:
+    """Return the URL from which it fetches keys of an identity provider; empty for none."""
+    check = provider_check(state.of_workspace("identity_provider"))
+    return check.jwks_uri if check else ""
+
+
+def unfetched(state: State, known: Callable[[str], Fetched]) -> str:
     """Say which keys of an identity provider it cannot fetch, and what it goes by meanwhile.
 
     Args:
         state: The workspace's.
-        folder: Where it keeps keys that it has fetched.
+        known: Returns what it knows of the keys of a URL.
     """
-    check = provider_check(state.of_workspace("identity_provider"))
-    uri = check.jwks_uri if check else ""
-    known = {uri: FetchedKeys(folder).state(uri)} if uri else {}
-    return fetch_fault(known, asked=True)
+    uri = keys_uri(state)
+    return fetch_fault({uri: known(uri)} if uri else {}, asked=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from inference_provider.router.table import Backend
 from inference_provider.spec.service import ServiceSettings
+from inference_provider.targets.envoy.fetched_keys import FetchedKeys
 from inference_provider.targets.listening import bind_fault
 from inference_provider.targets.local.addresses import listens
 from inference_provider.targets.local.folders import Folders
@@ -98,7 +99,8 @@ def said_of_web(
     place, process = f"{host}:{settings.port}", _process(supervisor)
     if process and process.runs and _listens(process, settings):
         scheme = "https" if state.speaks_tls() else "http"
-        told = (f"service on {scheme}://{place}", unfetched(state, web_folder(folders)))
+        known = FetchedKeys(web_folder(folders)).state
+        told = (f"service on {scheme}://{place}", unfetched(state, known))
         return _with(said, "beside", ", ".join(filter(None, told)))
     fault = bind_fault(settings.bind_address, settings.port)
     if fault and fault.errno == errno.EADDRINUSE:
