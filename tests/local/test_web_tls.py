@@ -1,11 +1,15 @@
 """The workspace service with TLS, and with tokens of a real identity provider."""
 
+import json
 import ssl
 
 import httpx
 import pytest
 
 from inference_provider.observed import Kind
+from inference_provider.targets.local.folders import Folders
+from inference_provider.targets.local.records import FileRecords
+from inference_provider.workspace.state import ROUTER, TLS
 from tests.local.conftest import ACTOR
 from tests.local.server.certificates import caller_of, generated, shown, trusting
 from tests.local.server.model import until
@@ -62,16 +66,31 @@ def test_another_certificate_is_shown_without_the_end_of_a_connection(lab, space
         space["tls"] = {"certificate": "${file:server.pem}", "private_key": "${file:server.key}"}
         lab.up()
 
+    def found_by(name: str) -> int:
+        headers = {"host": f"{name}:{PORT}"}
+        return httpx.get(URL, headers=headers, verify=context).status_code
+
+    space["service"]["console"] = True
     declare(own)
     mine, context = of_workspace(lab), trusting(own)
     place = ("127.0.0.1", PORT)
     first = shown(place, context)
+    assert [found_by("127.0.0.1"), found_by("b.example.org")] == [401, 421]
     pid = lab.supervisor.processes()["web"].pid
     with httpx.Client(verify=context, headers=bearer(mine)) as client:
         assert client.post(f"{URL}/endpoints/iris/token").status_code == 200
         declare(other)
         until(lambda: shown(place, context) != first)
         assert client.post(f"{URL}/endpoints/iris/token").status_code == 200
+        assert [found_by("127.0.0.1"), found_by("b.example.org")] == [401, 401]
+        records = FileRecords(Folders(lab.state, "lab"))
+        found = json.loads(records.read(TLS, ROUTER))
+        put(records, {**found, "tls": {**found["tls"], "private_key": "x"}})
+        told = "the certificate of the workspace cannot be shown, and the one before stays"
+        until(lambda: told in lab.observe(Kind.WORKSPACE, "lab").status)
+        assert client.post(f"{URL}/endpoints/iris/token").status_code == 200
+        put(records, found)
+        until(lambda: told not in lab.observe(Kind.WORKSPACE, "lab").status)
     assert lab.supervisor.processes()["web"].pid == pid
 
 
@@ -127,6 +146,11 @@ def test_a_user_of_the_identity_provider_gets_tokens_also_while_it_is_away(lab, 
         until(lambda: _answers_with(fresh, 200), 30)
         assert ask(ben).status_code == 401
         assert fault not in lab.observe(Kind.WORKSPACE, "lab").status
+
+
+def put(records: FileRecords, document) -> None:
+    with records.edit():
+        records.put(TLS, ROUTER, json.dumps(document))
 
 
 def _answers_with(token: str, status: int) -> bool:

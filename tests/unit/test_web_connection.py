@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -17,14 +18,14 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
-from tests.local.server.certificates import generated, trusting
+from tests.local.server.certificates import caller_of, generated, trusting
 from tests.unit.web.asking import Asking
 
 from inference_provider.console.connection import SERVER, Connection
 from inference_provider.console.listener import owner_of
 from inference_provider.web.listener import Loop, listening
 from inference_provider.web.log import Log
-from inference_provider.web.tls import context_of, renew
+from inference_provider.web.tls import Handshakes, context_of
 
 
 class Impatient(Connection):
@@ -192,25 +193,52 @@ def test_a_handshake_that_does_not_come_is_not_waited_for():
         assert runner.run(served()) == b""
 
 
-def test_a_new_certificate_is_shown_as_far_as_no_name_or_setting_is_another():
+def test_a_new_certificate_ends_no_connection_and_other_settings_do():
     first = generated()
-    longer = generated(first, names=["b.example.org"])
-    context = context_of(first.tls)
-    assert renew(context, first.tls, generated(first).tls, by_name=True)
-    assert not renew(context, first.tls, longer.tls, by_name=True)
-    assert renew(context, first.tls, longer.tls, by_name=False)
+    handshakes = Handshakes(first.tls)
+
+    def made() -> ssl.SSLObject:
+        return handshakes.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
+
+    before = made()
+    handshakes.renew(generated(first, names=["b.example.org"]).tls)
+    assert not handshakes.is_over(before)
     other = first.tls.model_copy(update={"minimum_version": "1.3"})
-    assert not renew(context, first.tls, other, by_name=False)
+    handshakes.renew(other)
+    assert handshakes.is_over(before)
+    assert not handshakes.is_over(made())
+    assert not handshakes.is_over(None)
+    assert handshakes.shown == other
+
+
+def test_who_may_call_by_a_certificate_is_decided_by_the_newest_settings(tmp_path):
+    first, known, other = generated(), generated(), generated()
+    handshakes = Handshakes(first.tls.model_copy(update={"client_ca": known.trusted}))
+    routes = [Route("/", _echo, methods=["POST"])]
+
+    def answered(caller) -> bool:
+        try:
+            shown = trusting(first, caller_of(caller, tmp_path / "caller.pem"))
+            return httpx.post(url, content=b"x", verify=shown).content == b"x"
+        except httpx.TransportError:
+            return False
+
+    with serving(Starlette(routes=routes), ssl_context_factory=lambda *_: handshakes) as port:
+        url = f"https://127.0.0.1:{port}/"
+        assert [answered(known), answered(other)] == [True, False]
+        handshakes.renew(first.tls.model_copy(update={"client_ca": other.trusted}))
+        assert [answered(known), answered(other)] == [False, True]
 
 
 def test_a_certificate_that_cannot_be_shown_leaves_the_one_before():
     first = generated()
-    context = context_of(first.tls)
+    handshakes = Handshakes(first.tls)
     strange = first.tls.model_copy(update={"certificate": generated().tls.certificate})
     with pytest.raises(OSError, match=r"KEY_VALUES_MISMATCH|key values mismatch"):
-        renew(context, first.tls, strange, by_name=False)
+        handshakes.renew(strange)
+    assert handshakes.shown == first.tls
     routes = [Route("/", _echo, methods=["POST"])]
-    with serving(Starlette(routes=routes), ssl_context_factory=lambda *_: context) as port:
+    with serving(Starlette(routes=routes), ssl_context_factory=lambda *_: handshakes) as port:
         url = f"https://127.0.0.1:{port}/"
         assert httpx.post(url, content=b"x", verify=trusting(first)).content == b"x"
 

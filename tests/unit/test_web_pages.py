@@ -47,8 +47,12 @@ class Desk:
         refusals = Refusals(desk.note_refused, log=log)
         found = site or site_of("127.0.0.1", PORT, None)
         self.now_s = 1.0
+
+        def where() -> Site:
+            return found
+
         given = Pages(
-            desk, self.target, lambda _uri: "", refusals, found, log, clock=lambda: self.now_s
+            desk, self.target, lambda _uri: "", refusals, where, log, clock=lambda: self.now_s
         )
         shown = pages(given)
         service = Service(desk, lambda _uri: "", refusals, lambda: SITE, pages=shown)

@@ -74,16 +74,17 @@ def application(console: Console, port: int) -> ASGIApp:
     """Return the console on one port of this machine, whose terminal shows links to sign in."""
     cookie = cookie_name(port)
     login = Route("/login", partial(_login, console, cookie), methods=["GET"])
-    return guarded(console, [login], Site(names_of(port), cookie))
+    site = Site(names_of(port), cookie)
+    return guarded(console, [login], lambda: site)
 
 
-def guarded(console: Console, doors: Iterable[Route], site: Site) -> ASGIApp:
+def guarded(console: Console, doors: Iterable[Route], site: Callable[[], Site]) -> ASGIApp:
     """Return the pages, for browsers that are signed in.
 
     Args:
         console: What they show.
         doors: Where somebody signs in.
-        site: Where browsers find them.
+        site: Returns where browsers find them now.
     """
     acts: dict[str, Handler] = {**ACTS, SIGN_OUT: partial(_sign_out, site)}
     routes = [
@@ -116,8 +117,9 @@ def _as(request: Request, browser: str) -> Request:
     return request
 
 
-def _sign_out(site: Site, asked: Asked) -> Response:
+def _sign_out(where_now: Callable[[], Site], asked: Asked) -> Response:
     asked.console.gate.sign_out(asked.browser)
+    site = where_now()
     where = f"Sign in again at {site.door}." if site.door else "Its terminal shows a link."
     answer = PlainTextResponse(f"Signed out of the console. {where}\n")
     secure = site.scheme == "https"

@@ -5,7 +5,7 @@ page of another site may send a form here, so the Origin of each change must be 
 """
 
 from asyncio import CancelledError
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from starlette.datastructures import MutableHeaders
@@ -60,7 +60,7 @@ class Site(NamedTuple):
 class Guard:
     """Refuses what does not come from a browser that is signed in here."""
 
-    def __init__(self, app: ASGIApp, gate: Browsers, site: Site) -> None:
+    def __init__(self, app: ASGIApp, gate: Browsers, site: Callable[[], Site]) -> None:
         self._app, self._gate, self._site = app, gate, site
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,7 +83,7 @@ class Guard:
     def _refusal(self, request: Request) -> ASGIApp | None:
         if fault := misframed(request.scope):
             return _refused(fault.status, fault.told, CLOSES)
-        host, path, site = request.headers.get("host", ""), request.url.path, self._site
+        host, path, site = request.headers.get("host", ""), request.url.path, self._site()
         if host not in site.hosts:
             return _refused(421, f"This console is at {site.scheme}://{site.hosts[0]}/ only.")
         ours = request.headers.get("origin") == f"{site.scheme}://{host}"
@@ -98,7 +98,7 @@ class Guard:
 
     def _to_the_door(self, request: Request) -> ASGIApp:
         """Lead who opens a page to where somebody signs in, and refuse all else."""
-        door = self._site.door
+        door = self._site().door
         if door and request.method == "GET" and request.headers.get("sec-fetch-mode") == "navigate":
             return RedirectResponse(door, 303)
         told = f"Sign in at {door}." if door else _LINK

@@ -134,7 +134,8 @@ class Pages:
     """It has no other workspace than this."""
     fetched: Fetched
     refusals: Refusals
-    site: Site
+    site: Callable[[], Site]
+    """By which names browsers find them now."""
     log: Log = field(default_factory=Log)
     handlers: Handlers = field(default_factory=Handlers)
     clock: Callable[[], float] = time.monotonic
@@ -192,14 +193,14 @@ def _signed_in(given: Pages, tokens: Tokens, request: Request, token: str) -> Re
         raise Refused(403, "Who has this token may not read the endpoints of the workspace.")
     given.desk.note_sign_in(caller)
     browser = tokens.admit(token, caller.principal)
-    answer = RedirectResponse("/", 303)
+    answer, site = RedirectResponse("/", 303), given.site()
     answer.set_cookie(
-        given.site.cookie,
+        site.cookie,
         browser,
         expires=caller.expires,
         httponly=True,
         samesite="strict",
-        secure=given.site.scheme == "https",
+        secure=site.scheme == "https",
     )
     return answer
 

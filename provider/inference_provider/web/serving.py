@@ -6,11 +6,11 @@ A place says what it opened, and where it listens: `on_this_machine.py` opens on
 import asyncio
 import signal
 import socket
-import ssl
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,18 +19,18 @@ import uvicorn
 
 from inference_provider.console.connection import SERVER
 from inference_provider.console.guard import Site
-from inference_provider.errors import InferenceError
+from inference_provider.errors import InferenceError, TargetError, TargetUnreachable
 from inference_provider.router.table import Tls
 from inference_provider.secret_stores.opened import open_store
+from inference_provider.targets.web_told import UNSHOWN, note_shown, note_unshown
 from inference_provider.web.application import Service, application
 from inference_provider.web.listener import Loop, listening
 from inference_provider.web.log import Log
 from inference_provider.web.pages import Pages, pages
 from inference_provider.web.provider_keys import ProviderKeys
 from inference_provider.web.refusals import Refusals
-from inference_provider.web.tls import context_of, renew
+from inference_provider.web.tls import Handshakes
 from inference_provider.workspace.engine import Engine
-from inference_provider.workspace.kept_tls import KeptTls
 from inference_provider.workspace.state import State
 
 _PERIOD_S = 1.0
@@ -60,7 +60,8 @@ class Place:
     router_url: Callable[[], str]
     """Where the endpoints are called."""
     folder: Path
-    """Where fetched keys of an identity provider are kept, so that they survive a restart."""
+    """Where fetched keys of an identity provider are kept, so that they survive a restart, and what
+    the status of the workspace tells of the service."""
     host: str
     """Address that it listens on."""
     port: int
@@ -84,14 +85,15 @@ def serve(place: Place) -> None:
     if (place.scheme == "https") != (tls is not None):
         remedy = "`inferctl up` mends it"
         sys.exit(f"it is to speak {place.scheme}, which the workspace does not; {remedy}")
-    context = context_of(tls.tls) if tls else None
+    handshakes = _begun(tls.tls) if tls else None
+    note_shown(place.folder)
     desk = target.desk(workspace)
     keys = ProviderKeys(place.folder, desk.provider)
     log = Log()
     refusals = Refusals(desk.note_refused, log=log)
     sources = _Sources(state)
-    site = place.site(tls.tls if tls else None)
-    shown = Pages(desk, target, keys.text, refusals, site, log)
+    site = _Sites(place, handshakes)
+    shown = Pages(desk, target, keys.text, refusals, site.now, log)
     service = Service(
         desk,
         keys.text,
@@ -114,11 +116,18 @@ def serve(place: Place) -> None:
         listener = listening(place.host, place.port, log)
         place.listens()
         with listener, asyncio.Runner(loop_factory=Loop) as runner:
-            runner.run(_serve(service, listener, context, state, tls))
+            runner.run(_serve(place, service, listener, handshakes))
     finally:
         for change in shown.handlers.changing():  # of a split that somebody has begun
             change.join(_LAST_S)
         refusals.flush(at_end=True)
+
+
+def _begun(tls: Tls) -> Handshakes:
+    try:
+        return Handshakes(tls)
+    except (OSError, ValueError) as fault:
+        sys.exit(f"{UNSHOWN}: {fault}; `inferctl up` with another one mends it")
 
 
 class _Sources:
@@ -141,17 +150,27 @@ class _Sources:
         return self._found
 
 
+class _Sites:
+    """By which names browsers find the pages: those of the certificate that is shown now."""
+
+    def __init__(self, place: Place, handshakes: Handshakes | None) -> None:
+        self._place, self._handshakes = place, handshakes
+        self._of: tuple[Tls | None, Site] | None = None
+
+    def now(self) -> Site:
+        """Return them."""
+        shown = self._handshakes.shown if self._handshakes else None
+        if self._of is None or self._of[0] is not shown:  # reading a certificate takes time
+            self._of = shown, self._place.site(shown)
+        return self._of[1]
+
+
 async def _serve(
-    service: Service,
-    listener: socket.socket,
-    context: ssl.SSLContext | None,
-    state: State,
-    shown: KeptTls | None,
+    place: Place, service: Service, listener: socket.socket, handshakes: Handshakes | None
 ) -> None:
-    given: dict[str, Any] = {"ssl_context_factory": lambda *_: context} if context else {}
-    config = uvicorn.Config(application(service), **SERVER, **given)
-    server = uvicorn.Server(config)
-    watch = asyncio.create_task(_keep_certificate(server, context, state, shown, service))
+    given: dict[str, Any] = {"ssl_context_factory": lambda *_: handshakes} if handshakes else {}
+    server = uvicorn.Server(uvicorn.Config(application(service), **SERVER, **given))
+    watch = asyncio.create_task(_keep_certificate(server, place, service, handshakes))
     try:
         await server.serve(sockets=[listener])
     finally:
@@ -159,26 +178,25 @@ async def _serve(
 
 
 async def _keep_certificate(
-    server: uvicorn.Server,
-    context: ssl.SSLContext | None,
-    state: State,
-    shown: KeptTls | None,
-    service: Service,
+    server: uvicorn.Server, place: Place, service: Service, handshakes: Handshakes | None
 ) -> None:
-    """Show a new certificate; where only a process that starts again can, end this one."""
-    while context is not None and shown is not None:
+    """Show the certificate of the workspace as it is now, and end what went by other settings."""
+    while handshakes is not None:
         await asyncio.sleep(_PERIOD_S)
         try:
-            kept = await asyncio.to_thread(state.tls)
-            if kept is None or kept.tls == shown.tls:
-                continue
-            if not renew(context, shown.tls, kept.tls, by_name=service.pages is not None):
-                server.should_exit = True
-                return
-            shown = kept
+            kept = await asyncio.to_thread(place.state.tls)
+            if kept is not None and kept.tls != handshakes.shown:
+                handshakes.renew(kept.tls)
+            note_shown(place.folder)
+        except TargetUnreachable:  # nothing is known of it
+            pass
         except (InferenceError, OSError, ValueError) as fault:
-            told = "the certificate of the workspace cannot be shown, and the one before stays"
-            service.log.tell(f"{told}: {fault}")
+            with suppress(TargetError):  # a disk that is full: its log says it all the same
+                note_unshown(place.folder, str(fault))
+            service.log.tell(f"{UNSHOWN}: {fault}")
+        for one in [*server.server_state.connections]:
+            if handshakes.is_over(one.transport.get_extra_info("ssl_object")):
+                one.shutdown()  # after what it has begun
 
 
 def _repeat(log: Log, look: Callable[[], None]) -> None:

@@ -2,11 +2,55 @@
 
 import os
 import ssl
+from typing import Any, Self
 
 from inference_provider.router.table import Tls
-from inference_provider.workspace.certificates import names_in
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+class Handshakes(ssl.SSLContext):
+    """What a server speaks TLS by: each handshake goes by the newest settings.
+
+    A context cannot forget whom it trusts, so another one takes over from it here.
+    """
+
+    shown: Tls
+    """What the next handshake goes by."""
+    _now: ssl.SSLContext
+
+    def __new__(cls, tls: Tls) -> Self:
+        """Begin.
+
+        Raises:
+            OSError, ValueError: The certificate cannot be shown.
+        """
+        made = super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+        made.shown, made._now = tls, context_of(tls)
+        return made
+
+    def wrap_bio(self, *given: Any, **more: Any) -> ssl.SSLObject:
+        return self._now.wrap_bio(*given, **more)
+
+    def renew(self, wanted: Tls) -> None:
+        """Go by other settings from the next handshake on.
+
+        Connections that are open stay; `is_over` says which of them would not be made any more.
+
+        Raises:
+            OSError, ValueError: They cannot be shown; those before are.
+        """
+        other = context_of(wanted)  # a half of it would end all handshakes
+        certificate = {"certificate": wanted.certificate, "private_key": wanted.private_key}
+        if wanted == self.shown.model_copy(update=certificate):
+            show(self._now, wanted)
+        else:
+            self._now = other
+        self.shown = wanted
+
+    def is_over(self, connection: ssl.SSLObject | None) -> bool:
+        """Whether a connection was made by settings that differ in more than the certificate."""
+        return connection is not None and connection.context is not self._now
 
 
 def context_of(tls: Tls) -> ssl.SSLContext:
@@ -33,27 +77,3 @@ def show(context: ssl.SSLContext, tls: Tls) -> None:
         context.load_cert_chain(f"/proc/self/fd/{handle}")
     finally:
         os.close(handle)
-
-
-def renew(context: ssl.SSLContext, shown: Tls, wanted: Tls, *, by_name: bool) -> bool:
-    """Show a new certificate without an end of anything; return whether that was possible.
-
-    Where other settings differ the process starts again, and where names do by which browsers
-    find its pages.
-
-    Args:
-        context: What handshakes go by.
-        shown: What it shows.
-        wanted: What it is to show.
-        by_name: Whether anybody is let in by the names of the certificate.
-
-    Raises:
-        OSError, ValueError: It cannot be shown; the one before is.
-    """
-    context_of(wanted)  # a half of it would end all handshakes
-    certificate = {"certificate": wanted.certificate, "private_key": wanted.private_key}
-    others = wanted != shown.model_copy(update=certificate)
-    if others or (by_name and names_in(wanted.certificate) != names_in(shown.certificate)):
-        return False
-    show(context, wanted)
-    return True

@@ -22,6 +22,7 @@ from inference_provider.targets.local.supervisor import ProcessState, Supervisor
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
 from inference_provider.targets.local.supervisor_text import Program
 from inference_provider.targets.web_service import is_known, pages_of, service_of, unfetched
+from inference_provider.targets.web_told import unshown
 from inference_provider.workspace.state import State
 
 WEB = "web"
@@ -99,8 +100,9 @@ def said_of_web(
     place, process = f"{host}:{settings.port}", _process(supervisor)
     if process and process.runs and _listens(process, settings):
         scheme = "https" if state.speaks_tls() else "http"
-        known = FetchedKeys(web_folder(folders)).state
-        told = (f"service on {scheme}://{place}", unfetched(state, known))
+        folder = web_folder(folders)
+        faults = (unfetched(state, FetchedKeys(folder).state), unshown(folder))
+        told = (f"service on {scheme}://{place}", *faults)
         return _with(said, "beside", ", ".join(filter(None, told)))
     fault = bind_fault(settings.bind_address, settings.port)
     if fault and fault.errno == errno.EADDRINUSE:
