@@ -74,7 +74,7 @@ def test_a_pin_of_python_names_its_minor_version(tmp_path, package, version):
         ("numpy=1.21", "numpy==1.21.*"),
         ("scikit-learn=1.7.0", "scikit-learn==1.7.0.*"),
         ("conda-forge::scipy==1.16.0", "scipy==1.16.0"),
-        ("pandas 1.1.*", "pandas==1.1.*"),
+        ("pandas 2.3.*", "pandas==2.3.*"),
         ("xgboost >=1.3, <2", "xgboost>=1.3,<2"),
     ],
 )
@@ -193,3 +193,29 @@ def _resolved(stack):
     from inference_provider.desired import resolve
 
     return resolve(stack)
+
+
+@pytest.mark.parametrize(
+    ("packages", "numpy"),
+    [
+        pytest.param(["scikit-learn=1.2.2", "numpy"], ("numpy", "numpy<2"), id="free"),
+        pytest.param(["scikit-learn=1.2.2"], ("numpy<2",), id="not named"),
+        pytest.param([{"pip": ["pandas==2.0.3"]}], ("numpy<2",), id="under pip"),
+        pytest.param(["scikit-learn=1.2.2", "numpy=1.26"], ("numpy==1.26.*",), id="pinned"),
+        pytest.param(["scikit-learn=1.7.0", "numpy"], ("numpy",), id="new enough"),
+        pytest.param(["scikit-learn", "numpy"], ("numpy",), id="any"),
+    ],
+)
+def test_what_was_built_for_numpy_1_gets_it_as_conda_would_solve(tmp_path, packages, numpy):
+    spec = EnvironmentSpec.model_validate({"name": "env", "conda_file": {"dependencies": packages}})
+    found = with_content_hash(spec, SourceFolder(tmp_path)).dependencies
+    assert tuple(one for one in found if one.startswith("numpy")) == numpy
+
+
+def test_what_was_built_for_numpy_1_beside_a_pin_of_numpy_2_is_refused(tmp_path):
+    listed = ["numpy=2.3.1", "scikit-learn=1.2.2"]
+    assert faults(tmp_path, conda_file={"dependencies": listed}) == [
+        "conda_file.dependencies.1: 'scikit-learn==1.2.2.*' was built for numpy 1, and"
+        " 'numpy==2.3.1.*' asks for numpy 2; take a newer scikit-learn, or leave out the pin of"
+        " numpy"
+    ]

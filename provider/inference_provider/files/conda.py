@@ -2,16 +2,19 @@
 
 Goes in: the path of the file, or what it would say, written in its place. There is no conda here:
 what is under `pip:` is installed, and of conda's packages those that have the same name on PyPI.
-Another may have another name there, or none, so it is refused by its name.
+Another may have another name there, or none, so it is refused by its name. Which numpy conda would
+take beside the others is decided in `numpy_1.py`.
 """
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from inference_provider.errors import Fault
 from inference_provider.files.lines import read_document
+from inference_provider.files.numpy_1 import numpy_beside
 from inference_provider.files.reading import (
     RELATIVE,
     REQUIREMENTS_MIB,
@@ -94,17 +97,17 @@ def _conda(content: Mapping[str, Any], python: str | None, prefix: str) -> Conda
         if name not in _FIELDS
     ]
     versions: list[str] = []
-    requirements: list[str] = []
+    requirements: list[tuple[str, str]] = []
     for path, what, value in _dependencies(content.get("dependencies")):
         if what == "requirement":
-            requirements.append(value)
+            requirements.append((path, value))
             found = requirement_fault(value)
         elif what == "package":
             version, requirement, found = _package(value)
             if version and versions:
                 found = f"'{value}' is a second version of Python", "leave one of them out"
             versions += [version] if version else []
-            requirements += [requirement] if requirement else []
+            requirements += [(path, requirement)] if requirement else []
         else:
             found = (value, "list packages under `dependencies:`, and those of pip under `- pip:`")
         faults += [Fault(f"{prefix}{path}", *found)] if found else []
@@ -112,7 +115,10 @@ def _conda(content: Mapping[str, Any], python: str | None, prefix: str) -> Conda
     if version and python and version != python:
         reason = f"'{python}', and the conda file asks for {version}"
         faults.append(Fault("python_version", reason, "leave one of them out"))
-    return Conda(version, tuple(requirements), tuple(faults))
+    numpy, conflict = numpy_beside(requirements)
+    faults += [replace(conflict, path=f"{prefix}{conflict.path}")] if conflict else []
+    texts = (*(text for _, text in requirements), *([numpy] if numpy else []))
+    return Conda(version, texts, tuple(faults))
 
 
 def _dependencies(listed: Any) -> Iterator[tuple[str, str, str]]:

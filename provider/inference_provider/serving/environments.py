@@ -8,10 +8,11 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import uv
@@ -21,6 +22,7 @@ from inference_provider.observed import Kind, ResourceId
 from inference_provider.quoting import without_secrets
 from inference_provider.secret_text import Secrets, userinfo_in
 from inference_provider.serving.installer_output import cause_in, says_disk_is_full
+from inference_provider.serving.pythons import Chosen, choose, known_to_uv, of_pyenv
 from inference_provider.serving.server import requirements, server_of
 from inference_provider.spec import EnvironmentSpec
 
@@ -45,13 +47,12 @@ def build_environment(
     from filelock import FileLock, Timeout  # noqa: PLC0415 - it imports asyncio
 
     venv = cache / _folder_name(spec)
-    if (venv / READY).exists():
-        return venv
+    if built := _built(spec, cache):
+        return built
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{venv}.lock", timeout=BUILD_LIMIT_S):
-            if not (venv / READY).exists():
-                _build(spec, venv, progress, secrets)
+            return _built(spec, cache) or _build(spec, venv, progress, secrets)
     except Timeout as exc:
         raise Busy(
             "build environment", _name(spec), "another process has been building it for an hour",
@@ -59,13 +60,27 @@ def build_environment(
         ) from exc  # fmt: skip
     except OSError as exc:
         raise _failed(spec, exc.strerror or str(exc), full=exc.errno == errno.ENOSPC) from exc
-    return venv
+
+
+def built_note(spec: EnvironmentSpec, cache: Path) -> str:
+    """Return what a person should know of a finished environment; empty for nothing."""
+    built = _built(spec, cache)
+    return (built / READY).read_text() if built else ""
+
+
+def _built(spec: EnvironmentSpec, cache: Path) -> Path | None:
+    """Return a finished environment; with another Python than asked for where that may be."""
+    venv = cache / _folder_name(spec)
+    if (venv / READY).exists():
+        return venv
+    others = cache.glob(f"{venv.name}-python*/{READY}") if spec.conda_file is not None else ()
+    return next((one.parent for one in others), None)
 
 
 def _folder_name(spec: EnvironmentSpec) -> str:
     content = spec.content_hash.removeprefix("sha256:") or _fallback_hash(spec)
     # The user's hash does not cover the server's version, which we choose.
-    servers = (package.replace("==", "-") for package in server_of(None, spec).packages)
+    servers = (re.sub(r"[^\w.]+", "-", package) for package in server_of(None, spec).packages)
     return "-".join((content[:16], *servers))
 
 
@@ -76,17 +91,12 @@ def _fallback_hash(spec: EnvironmentSpec) -> str:
 
 def _build(
     spec: EnvironmentSpec, venv: Path, progress: Callable[[str], None], secrets: Secrets
-) -> None:
-    if venv.exists():
-        shutil.rmtree(venv)
+) -> Path:
     progress(f"building environment with {len(requirements(spec))} requirements")
-    python = spec.python_version or sys.executable
     env = _uv_variables(venv.parent)
-    created = _uv(
-        "venv", "--quiet", "--no-python-downloads", "--python", python, str(venv), env=env
-    )
-    if created.returncode:
-        raise _no_python(spec, env) if spec.python_version else _uv_failed(spec, created, secrets)
+    venv, chosen = _created(spec, venv, env, secrets)
+    if chosen.note:
+        progress(chosen.note)
     # A file, not arguments: an index or package URL may carry credentials, and `ps` shows those.
     listing = venv / "requirements.txt"
     listing.touch(mode=0o600)
@@ -95,9 +105,35 @@ def _build(
     # bytecode, or servers that start side by side would each compile the same packages
     installed = _uv("pip", "install", "--compile-bytecode", *to, "-r", str(listing), env=env)
     if installed.returncode:
-        raise _uv_failed(spec, installed, secrets)
-    (venv / READY).touch()
+        raise _uv_failed(spec, installed, secrets, chosen.note)
+    (venv / READY).write_text(chosen.note)
     progress("environment built")
+    return venv
+
+
+def _created(
+    spec: EnvironmentSpec, venv: Path, env: dict[str, str], secrets: Secrets
+) -> tuple[Path, Chosen]:
+    """Make an empty virtual environment. Return where, and with which Python."""
+    chosen = Chosen(spec.python_version or sys.executable)
+    made = _with_python(chosen.program, venv, env)
+    if made.returncode and spec.python_version:
+        installed = _installed(env)
+        found = choose(spec, installed)
+        if found is None:
+            raise _no_python(spec, installed)
+        chosen, venv = found, venv.with_name(f"{venv.name}{found.suffix}")
+        made = _with_python(chosen.program, venv, env)
+    if made.returncode:
+        raise _uv_failed(spec, made, secrets, chosen.note)
+    return venv, chosen
+
+
+def _with_python(python: str, venv: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    if venv.exists():
+        shutil.rmtree(venv)
+    options = ("--quiet", "--no-python-downloads", "--python", python)
+    return _uv("venv", *options, str(venv), env=env)
 
 
 def _uv_variables(environments: Path) -> dict[str, str]:
@@ -135,19 +171,22 @@ def _uv(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Comple
 
 
 def _uv_failed(
-    spec: EnvironmentSpec, run: subprocess.CompletedProcess[str], secrets: Secrets
+    spec: EnvironmentSpec, run: subprocess.CompletedProcess[str], secrets: Secrets, note: str
 ) -> TargetError:
     text = without_secrets(run.stderr, (*secrets, *userinfo_in(spec.dependencies)))
-    return _failed(spec, cause_in(text), full=says_disk_is_full(text))
+    cause = f"{cause_in(text)} ({note})" if note else cause_in(text)
+    return _failed(spec, cause, full=says_disk_is_full(text))
 
 
-def _no_python(spec: EnvironmentSpec, env: dict[str, str]) -> TargetError:
+def _installed(env: dict[str, str]) -> dict[str, str]:
+    """Return the Pythons of this machine, by version."""
     listed = _uv("python", "list", "--only-installed", "--output-format", "json", env=env)
     found = json.loads(listed.stdout or "[]") if listed.returncode == 0 else []
-    there = sorted(
-        {f"{p['version_parts']['major']}.{p['version_parts']['minor']}" for p in found},
-        key=lambda version: int(version.split(".")[1]),
-    )
+    return {**of_pyenv(env), **known_to_uv(found)}
+
+
+def _no_python(spec: EnvironmentSpec, installed: Iterable[str]) -> TargetError:
+    there = sorted(installed, key=lambda version: int(version.split(".")[1]))
     return TargetError(
         "build environment",
         _name(spec),

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from inference_provider.serving.server_packages import server_packages
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec
 from inference_provider.spec.environment import FIELD_OF_PLACEHOLDER, InferenceConfig, Route
 
-DEFAULT_PACKAGE = "azureml-inference-server-http==1.5.1"
 DEFAULT_ROUTES = InferenceConfig(
     liveness_route=Route(path="/", port=5001),
     readiness_route=Route(path="/", port=5001),
@@ -88,7 +88,7 @@ def server_of(deployment: DeploymentSpec | None, environment: EnvironmentSpec) -
     code = deployment.code_configuration if deployment else None
     return Server(
         kind=kind,
-        packages=(DEFAULT_PACKAGE,) if kind == ServerKind.DEFAULT else (),
+        packages=server_packages(environment) if kind == ServerKind.DEFAULT else (),
         command=environment.command,
         script=code.scoring_script if code else None,
         needs=_CODE_AND_SCRIPT

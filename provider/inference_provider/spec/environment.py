@@ -90,8 +90,10 @@ class EnvironmentSpec(SpecModel):
     """A requirements.txt; its lines are added to `dependencies`, and held to the same rules."""
     conda_file: Annotated[CondaFile | None, LOCAL_PATH] = None
     """A conda file, or its content: its `python` becomes `python_version`, without a third number;
-    what is under `pip:` is added to `dependencies`, and those of conda's packages that have the
-    same name on PyPI, such as numpy. There is no conda: its other packages are refused."""
+    where instances are processes and the machine lacks that Python, the nearest is taken, and said.
+    What is under `pip:` is added to `dependencies`, and those of conda's packages that have the
+    same name on PyPI, such as numpy. There is no conda: its other packages are refused. Beside a
+    pinned package that was built for numpy 1, `numpy<2` is added, as conda solves it."""
     image: Annotated[ImageName | None, ROLLS, FREE_TEXT] = None
     """Container image; a target without containers refuses it. With `inference_config` or
     `command`, or with nothing to install, it brings its own server; else the packages are installed

@@ -276,6 +276,9 @@ class MemoryContent:
     def fault(self, record: Record) -> str:
         return ""
 
+    def note(self, record: Record) -> str:
+        return ""
+
     def drop(self, record: Record) -> None:
         if record.id.kind == Kind.MODEL:
             gone = record.id.name

@@ -130,6 +130,9 @@ class SharedContent(ABC):
             raise missing("model", model)
         return digest
 
+    def note(self, record: Record) -> str:
+        return ""
+
     def drop(self, record: Record) -> None:
         if record.id.kind == Kind.MODEL:
             digest = record.properties["content_hash"]

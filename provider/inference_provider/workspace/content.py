@@ -23,6 +23,9 @@ class Content(Protocol):
     def fault(self, record: Record) -> str:
         """Say briefly how a resource's kept content was changed; empty when it was not."""
 
+    def note(self, record: Record) -> str:
+        """Say what a person should know of kept content as it is; empty for nothing."""
+
     def drop(self, record: Record) -> None:
         """Remove the content that only a deleted resource used."""
 

@@ -186,12 +186,12 @@ class Observer:
         return {**found, "is_outdated": bool(fault) and outside}
 
     def _asset(self, record: Record) -> _Fields:
-        fault = self._ports.content.fault(record) if self._snapshot else ""
-        return {
-            "outputs": {"reference": record.pinned},
-            "status": fault or "kept",
-            "degraded": fault,
-        }
+        content, outputs = self._ports.content, {"reference": record.pinned}
+        if self._snapshot is None:
+            return {"outputs": outputs, "status": "kept"}
+        fault, note = content.fault(record), content.note(record)
+        told = "; ".join(filter(None, (fault or "kept", note)))
+        return {"outputs": outputs, "status": told, "degraded": fault, "note": note}
 
     def _endpoint(self, record: Record) -> _Fields:
         base = f"{self._address().url}/endpoints/{record.id.name}"

@@ -8,7 +8,7 @@ import pytest
 from tests.local.serving.instances import own_environment
 
 from inference_provider.errors import TargetError
-from inference_provider.serving.environments import build_environment
+from inference_provider.serving.environments import build_environment, built_note
 
 pytestmark = pytest.mark.local
 
@@ -46,6 +46,28 @@ def test_two_builders_of_one_environment_build_it_once(tmp_path):
 def test_a_python_that_is_not_there_is_refused_with_those_that_are(tmp_path):
     spec = own_environment("python", python_version="3.77")
     with pytest.raises(TargetError, match=r"has no Python 3\.77; it has .*3\.\d+"):
+        build_environment(spec, tmp_path, print)
+
+
+def test_for_a_conda_file_the_nearest_python_is_taken_and_told_and_kept(tmp_path):
+    steps: list[str] = []
+    spec = own_environment("python", python_version="3.77", conda_file="conda.yaml")
+    venv = build_environment(spec, tmp_path, steps.append)
+    taken = (venv / "pyvenv.cfg").read_text().partition("version_info = ")[2][:4]
+    [said] = [one for one in steps if "3.77" in one]
+    assert said.startswith(f"Python {taken} in place of 3.77 of the conda file: this machine has ")
+    assert built_note(spec, tmp_path) == said
+    assert build_environment(spec, tmp_path, steps.append) == venv
+    with pytest.raises(TargetError, match=r"has no Python 3\.77"):
+        strict = own_environment("python", python_version="3.77")
+        build_environment(strict, tmp_path, print)
+
+
+def test_a_failure_names_the_python_that_was_taken(tmp_path):
+    spec = own_environment(
+        "python", python_version="3.77", conda_file="conda.yaml", dependencies=("six==99",)
+    )
+    with pytest.raises(TargetError, match=r"\(Python 3\.\d+ in place of 3\.77 of the conda file"):
         build_environment(spec, tmp_path, print)
 
 

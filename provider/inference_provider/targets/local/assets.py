@@ -18,7 +18,7 @@ from inference_provider.errors import TargetError
 from inference_provider.files.left_out import BadContent
 from inference_provider.files.tree import Content, tree_files
 from inference_provider.observed import Kind, Record
-from inference_provider.serving.environments import build_environment
+from inference_provider.serving.environments import build_environment, built_note
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, Reference
 from inference_provider.targets.kept_content import (
     PRUNE_AGE_S,
@@ -145,6 +145,16 @@ class Assets:
             kept = self._environment_path(fields["content_hash"]).is_file()
             return "" if kept else "what it is built from is gone"
         return ""
+
+    def note(self, record: Record) -> str:
+        """Say which Python an environment was built with in place of the one it asks for."""
+        if record.id.kind != Kind.ENVIRONMENT:
+            return ""
+        try:
+            spec = self.environment(record.pinned)
+        except TargetError:
+            return ""  # `fault` says it
+        return built_note(spec, self._folders.environments)
 
     # -- what goes -----------------------------------------------------------------------------
 
