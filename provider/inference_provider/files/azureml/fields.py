@@ -80,9 +80,10 @@ ONLINE_ENDPOINT = (
     *_URIS,
 )
 
+_ASSET_NAME = Field("name", TEXT, "`name`", required=True)
 MODEL = (
     _SCHEMA,
-    _NAME,
+    _ASSET_NAME,
     Field("version", TEXT, "`version`; `1` when left out"),
     Field("path", TEXT, "`path`", required=True),
     Field("type", ("custom_model", "mlflow_model", "triton_model"), "`type`"),
@@ -102,7 +103,7 @@ _ROUTES = tuple(
 )
 ENVIRONMENT = (
     _SCHEMA,
-    _NAME,
+    _ASSET_NAME,
     Field("version", TEXT, "`version`; `1` when left out"),
     Field(
         "image",
@@ -127,6 +128,7 @@ def _probe(name: str) -> tuple[Field, ...]:
 
 
 _ASSET = "a reference to an asset, or the asset"
+_DROPPED = ("environment.name", "environment.version")
 _DEPLOYED = (
     _SCHEMA,
     _NAME,
@@ -136,7 +138,10 @@ _DEPLOYED = (
     Field("model", ANY, f"`model`: {_ASSET}"),
     *_under("model", MODEL),
     Field("environment", ANY, f"`environment`: {_ASSET}"),
-    *_under("environment", ENVIRONMENT),
+    *(
+        one._replace(to="nothing: Azure ML drops it too") if one.path in _DROPPED else one
+        for one in _under("environment", ENVIRONMENT)
+    ),
     Field("code_configuration.code", TEXT, "`code_configuration.code`"),
     Field("code_configuration.scoring_script", TEXT, "`code_configuration.scoring_script`"),
     Field("environment_variables.*", ANY, "`environment_variables`, as text"),
@@ -162,10 +167,10 @@ ONLINE_DEPLOYMENT = (
     *_probe("liveness_probe"),
     *_probe("readiness_probe"),
     Field("data_collector.collections.*.enabled", FLAG, "`data_collector.collections`"),
-    _no(
+    Field(
         "data_collector.collections.*.data.*",
         ANY,
-        "collected data is kept by the workspace; remove it",
+        "nothing: collected data is kept by the workspace; said so",
     ),
     _no("data_collector.collections.*.client_id", TEXT, "remove it: nothing uploads to Azure"),
     Field("data_collector.rolling_rate", TEXT, "`data_collector.rolling_rate`"),

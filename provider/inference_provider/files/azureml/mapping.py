@@ -10,15 +10,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ValidationError, create_model
+
 from inference_provider.errors import Fault
 from inference_provider.files.azureml.checks import words
 from inference_provider.files.azureml.documents import AzureDocument
+from inference_provider.files.wording import faults_of
+from inference_provider.spec import SpecModel
+from inference_provider.spec.base import AssetName, AssetVersion, ResourceName
 
 _SAME = (
     "description", "instance_type", "instance_count", "request_settings", "liveness_probe",
     "readiness_probe", "egress_public_network_access",
 )  # fmt: skip
-_INLINE = {"model": ("models", "path"), "environment": ("environments", "image")}
+_TOP = object()
+_RULES: Mapping[Any, type[BaseModel]] = {
+    rule: create_model("Written", __base__=SpecModel, text=(rule, ...))
+    for rule in (ResourceName, AssetName, AssetVersion)
+}
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,7 @@ class _Mapping:
     def endpoint(self, document: AzureDocument) -> None:
         value = document.value
         item = _picked(value, ("description", "public_network_access"))
-        item["name"] = _lower(value.get("name"))
+        item["name"] = self._name(document, "name", ResourceName, "endpoint")
         if isinstance(value.get("auth_mode"), str):
             item["auth_mode"] = value["auth_mode"]
         known = "enforce_access_to_default_secret_stores"
@@ -76,9 +85,11 @@ class _Mapping:
 
     def deployment(self, document: AzureDocument) -> None:
         value = document.value
-        item: dict[str, Any] = {"endpoint": _lower(value.get("endpoint_name"))}
-        item["name"] = _lower(value.get("name"))
-        item |= _picked(value, _SAME)
+        item: dict[str, Any] = {
+            "endpoint": self._name(document, "endpoint_name", ResourceName, "endpoint"),
+            "name": self._name(document, "name", ResourceName, "deployment"),
+            **_picked(value, _SAME),
+        }
         if not self.containers and "instance_type" in item:
             self.mapped.notes.append(
                 f"{document.shown}: instance_type '{item.pop('instance_type')}' is not used:"
@@ -98,7 +109,7 @@ class _Mapping:
         if "app_insights_enabled" in value:
             item["app_insights_enabled"] = _flag(value["app_insights_enabled"])
         if isinstance(value.get("data_collector"), Mapping):
-            item["data_collector"] = _collector(value["data_collector"])
+            item["data_collector"] = self._collector(document, value["data_collector"])
         if isinstance(value.get("resources"), Mapping):
             item["resources"] = {
                 which: {key.removeprefix("nvidia.com/"): one for key, one in amounts.items()}
@@ -117,19 +128,55 @@ class _Mapping:
             )
         self.mapped.add("deployments", item, Origin(document, ""), endpoint="endpoint_name")
 
+    def _collector(self, document: AzureDocument, value: Mapping[str, Any]) -> dict[str, Any]:
+        item = _picked(value, ("rolling_rate", "sampling_rate"))
+        collections = value.get("collections")
+        if isinstance(collections, Mapping):
+            known = {name: one for name, one in collections.items() if isinstance(one, Mapping)}
+            item["collections"] = {
+                name: {"enabled": _flag(one.get("enabled", False))} for name, one in known.items()
+            }
+            self.mapped.notes += (
+                f"{document.shown}: data of data_collector.collections.{name} is not used:"
+                " collected data is kept by the workspace"
+                for name, one in known.items()
+                if one.get("data")
+            )
+        return item
+
     def _asset_of(self, document: AzureDocument, item: dict[str, Any], key: str) -> None:
         asset = document.value.get(key)
         if isinstance(asset, str):
             item[key] = self._reference(document, key, asset)
         elif isinstance(asset, Mapping):
-            name = f"{item['endpoint'] or 'endpoint'}-{item['name'] or 'deployment'}"
-            if key == "model" and asset.get("name"):
-                name = str(asset["name"])
-            # Azure ML drops name and version of an inline environment
-            version = str(asset.get("version", 1)) if key == "model" else "1"
+            name, version = f"{item['endpoint']}-{item['name']}", "1"
+            if key == "model":  # Azure ML drops name and version of an inline environment
+                name = self._name(document, "model.name", AssetName, name, asset.get("name"))
+                written = asset.get("version")
+                version = self._name(document, "model.version", AssetVersion, "1", written)
             item[key] = f"{name}:{version}"
             put = self.model if key == "model" else self.environment
             put(document, {**asset, "name": name, "version": version}, key)
+
+    def _name(
+        self, document: AzureDocument, path: str, rule: Any, instead: str, written: Any = _TOP
+    ) -> str:
+        """Return a name; another in place of none, or of one that breaks a rule.
+
+        What hangs on the name is checked with that one, so that all faults are told at once.
+        """
+        written = document.value.get(path) if written is _TOP else written
+        if written is None:
+            return instead
+        text = _lower(written) if rule is ResourceName else str(written)
+        model = _RULES[rule]
+        try:
+            model.model_validate({"text": text})
+        except ValidationError as exc:
+            [fault] = faults_of(exc, model)
+            self.mapped.faults.append(document.fault(path, fault.reason, fault.remedy))
+            return instead
+        return text
 
     def _reference(self, document: AzureDocument, key: str, text: str) -> str:
         plain = text.removeprefix("azureml:")
@@ -232,15 +279,3 @@ def _number(share: Any) -> Any:
 
 def _flag(value: Any) -> Any:
     return words(value) == "true" if isinstance(value, str) else value
-
-
-def _collector(value: Mapping[str, Any]) -> dict[str, Any]:
-    item = _picked(value, ("rolling_rate", "sampling_rate"))
-    collections = value.get("collections")
-    if isinstance(collections, Mapping):
-        item["collections"] = {
-            name: {"enabled": _flag(one.get("enabled", False))}
-            for name, one in collections.items()
-            if isinstance(one, Mapping)
-        }
-    return item
