@@ -17,11 +17,11 @@ _BACK = "http://127.0.0.1/back"
 class Provider:
     """One provider; another start has another signing key, and forgets everybody."""
 
-    def __init__(self, port: int) -> None:
-        self.issuer = f"http://127.0.0.1:{port}"
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self.issuer = f"http://{host}:{port}"
         self._command = (
             *(sys.executable, "-W", "ignore", "-m", "oidc_provider_mock"),
-            *("--host", "127.0.0.1", "--port", str(port)),
+            *("--host", host, "--port", str(port)),
         )
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -74,8 +74,8 @@ class Provider:
 
 
 @contextlib.contextmanager
-def provider(port: int) -> Iterator[Provider]:
-    found = Provider(port)
+def provider(port: int, host: str = "127.0.0.1") -> Iterator[Provider]:
+    found = Provider(port, host)
     found.start()
     try:
         yield found

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from inference_provider.spec.target import KubernetesPlace
 from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.kept_folder import KeptFolder
 from inference_provider.targets.kubernetes.kubeconfig import access
 from inference_provider.targets.kubernetes.router_manifests import POD_IP
 from inference_provider.targets.kubernetes.service_probes import Probes
@@ -44,18 +45,22 @@ def opened(workspace: str, port: str, scheme: str, pages: str) -> Place:
     router.is_the_service = True
     state = State(target.kubernetes.ports(workspace).records)
     _await(state, scheme, probes)
+    folder = Path(tempfile.mkdtemp())
+    kept = KeptFolder(target.kubernetes.client, namespace, folder)
+    kept.restore()
     threading.Thread(target=_watch, args=(names.WEB_PORT, probes), daemon=True).start()
     return Place(
         target=target,
         workspace=workspace,
         state=state,
         router_url=lambda: router.address().url,
-        folder=Path(tempfile.mkdtemp()),
+        folder=folder,
         host=everywhere,
         port=names.WEB_PORT,
         scheme=scheme,
         site=partial(site_of, everywhere, int(port), names=hosts(namespace)),
         pages=pages == PAGES,
+        keeps=kept.keep,
     )
 
 

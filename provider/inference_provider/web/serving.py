@@ -73,6 +73,8 @@ class Place:
     """Whether it serves the console."""
     look_on: Callable[[], None] = lambda: None
     """Ends this process where it may not go on; called each second."""
+    keeps: Callable[[], None] = lambda: None
+    """Keeps the folder elsewhere; called each second."""
     listens: Callable[[], None] = lambda: None
     """Called when it listens."""
 
@@ -103,14 +105,18 @@ def serve(place: Place) -> None:
         pages=pages(shown) if place.pages else None,
         log=log,
     )
-    threading.Thread(target=_repeat, args=(log, keys.look), daemon=True).start()
+
+    def look_for_keys() -> None:
+        keys.look()
+        place.keeps()
 
     def look() -> None:
         place.look_on()
         sources.look()
         refusals.flush()
 
-    threading.Thread(target=_repeat, args=(log, look), daemon=True).start()
+    for one in (look_for_keys, look):  # a provider may let it wait
+        threading.Thread(target=_repeat, args=(log, one), daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # or it would end at once
     try:
         listener = listening(place.host, place.port, log)

@@ -7,15 +7,24 @@ router's folder, which only its owner enters.
 
 import hashlib
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from inference_provider.router.provider import Fetched
 from inference_provider.targets.private_file import write_private
 
 _FOLDER = "provider-keys"
+
+
+class KeptFile(NamedTuple):
+    """A file of a copy of a folder of keys."""
+
+    text: str
+    at_s: float
+    """When it was written, in seconds since 1970."""
 
 
 class FetchedKeys:
@@ -58,10 +67,25 @@ class FetchedKeys:
                 path.unlink(missing_ok=True)
 
     def _path(self, uri: str) -> Path:
-        return self._folder / f"{hashlib.sha256(uri.encode()).hexdigest()[:16]}.json"
+        return self._folder / f"{_stem(uri)}.json"
 
     def _fault_path(self, uri: str) -> Path:
         return self._path(uri).with_suffix(".fault")
+
+
+def state_in(files: Mapping[str, KeptFile], uri: str) -> Fetched:
+    """Return what is known of a URL by a copy of a router's folder, made elsewhere.
+
+    Args:
+        files: Those of the copy, by their paths in the folder.
+        uri: The URL.
+    """
+    keys, fault = (files.get(f"{_FOLDER}/{_stem(uri)}.{end}") for end in ("json", "fault"))
+    return Fetched(at=_time(keys.at_s) if keys else "", fault=fault.text if fault else "")
+
+
+def _stem(uri: str) -> str:
+    return hashlib.sha256(uri.encode()).hexdigest()[:16]
 
 
 def _read(path: Path) -> str:

@@ -3,7 +3,7 @@
 An object is what a person would write in YAML. Only the kinds that this target uses are known.
 """
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -110,3 +110,8 @@ def selector(labels: Mapping[str, str | Collection[str]]) -> str:
 def encoded(data: Mapping[str, str]) -> dict[str, str]:
     """Return the data of a Secret as the API takes it."""
     return {name: b64encode(value.encode()).decode() for name, value in sorted(data.items())}
+
+
+def decoded(data: Mapping[str, str]) -> dict[str, str]:
+    """Return the texts in the data of a Secret."""
+    return {name: b64decode(value).decode(errors="replace") for name, value in data.items()}

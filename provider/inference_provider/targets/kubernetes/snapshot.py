@@ -106,6 +106,8 @@ def read(
     documents: dict[str, dict[str, bytes | None]] = {}
     versions, edited = {}, {}
     for secret in secrets:
+        if secret.get("type") != TYPE:  # which never changes: else a pod could write a record
+            continue
         about, versions[name_of(secret)] = annotations_of(secret), version_of(secret)
         if said := changed(secret):
             edited[name_of(secret)] = said

@@ -2,30 +2,37 @@
 
 One pod gives tokens. Another one takes over before it ends, and both may answer meanwhile: who may
 what, which tokens were taken back and which keys sign is in the records. Without the console it
-reads these and writes the journal alone.
+reads these, and writes the journal and a Secret of its own.
 """
 
 from inference_provider.spec.service import ServiceSettings
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.companion_manifests import CompanionObjects, Right
-from inference_provider.targets.kubernetes.objects import SERVICE, Object
+from inference_provider.targets.kubernetes.objects import SECRET, SERVICE, Object
 from inference_provider.targets.kubernetes.pods import PREFERRED_GRACE_S
 from inference_provider.targets.kubernetes.router_manifests import RouterSettings
 from inference_provider.targets.kubernetes.service_manifests import PUBLISHES, ROUTER_MISSING
 from inference_provider.targets.web_service import pages_of
 
+KEPT = f"{names.PREFIX}/kept"
+"""Type of the Secret in which it keeps keys of an identity provider: never that of a record, so who
+may change this one changes no record."""
 END_S = PREFERRED_GRACE_S + 15
 """Time that it has to end, until which it still answers for a while."""
 _MODULE = "inference_provider.web"
 _CONTENT = f"http:{names.CONTENT_NAME}:{names.CONTENT_PORT}"
 _ROUTER_ADDRESS = Right("", "services", ("get",), (names.ROUTER_NAME,))
+_KEEPS = Right("", "secrets", ("patch",), (names.WEB_NAME,))
+"""What it takes to keep the keys of an identity provider."""
 _GIVES: tuple[Right, ...] = (
     Right("", "secrets", ("get", "list")),  # the records
+    _KEEPS,
     Right("", "configmaps", ("list", "create", "patch", "delete")),  # the journal
     _ROUTER_ADDRESS,
 )
 _SHOWS: tuple[Right, ...] = (
     *PUBLISHES,  # a split that somebody moves
+    _KEEPS,
     ROUTER_MISSING,
     _ROUTER_ADDRESS,
     Right("", "services", ("list",)),
@@ -85,6 +92,7 @@ def web_objects(
     }
     return (
         *made.rights(_SHOWS if service.console else _GIVES),
+        made.object(SECRET, type=KEPT),  # what is in it the pod writes
         made.policy(names.WEB_PORT),
         made.object(SERVICE, spec={"type": "ClusterIP", "selector": made.chosen, "ports": [port]}),
         made.deployment(

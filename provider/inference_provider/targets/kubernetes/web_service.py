@@ -1,18 +1,22 @@
 """The workspace service over HTTP of one workspace in a cluster: there while it has `service`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from inference_provider.errors import NotReady
 from inference_provider.spec.service import ServiceSettings
+from inference_provider.targets.envoy.fetched_keys import state_in
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.companion import Companion
+from inference_provider.targets.kubernetes.kept_folder import kept_in
 from inference_provider.targets.kubernetes.objects import Object
 from inference_provider.targets.kubernetes.pods import is_ready
 from inference_provider.targets.kubernetes.router_manifests import RouterSettings
 from inference_provider.targets.kubernetes.web_manifests import END_S, hosts, web_objects
-from inference_provider.targets.web_service import service_of
+from inference_provider.targets.web_service import keys_uri, service_of, unfetched
+from inference_provider.targets.web_told import CERTIFICATE
 from inference_provider.workspace.ports import Tell
 
 _ANY = ServiceSettings(port=1)
@@ -65,10 +69,19 @@ class WebService(Companion):
             return {}
         pods = self._pods.all()
         if any(map(is_ready, pods)):
-            return {"beside": f"service on {self._url}"}
+            return {"beside": ", ".join((f"service on {self._url}", *self._faults()))}
         if self._starts(pods):
             return {"beside": f"service starts on {self._url}"}
         return {"missing": self._lost(pods)}
+
+    def _faults(self) -> Iterator[str]:
+        """Yield what its pod has written down that is not as it should be."""
+        if not keys_uri(self._state) and self._state.scheme == "http":
+            return
+        files = kept_in(self._client, self._records.namespace)
+        fault = files.get(CERTIFICATE)
+        told = (unfetched(self._state, partial(state_in, files)), fault.text if fault else "")
+        yield from filter(None, told)
 
     def _lost(self, pods: list[Object]) -> str:
         return f"the service on {self._url} does not run: {self._pods.why(pods)}"
