@@ -173,6 +173,11 @@ def test_mirror_of_50_percent_is_taken():
     assert TrafficSpec(endpoint="iris", mirror_traffic={"green": 50}).mirror_traffic["green"] == 50
 
 
+def test_a_mirror_of_0_percent_is_none():
+    split = {"traffic": {"blue": 90, "green": 10}, "mirror_traffic": {"green": 0, "red": 10}}
+    assert TrafficSpec(endpoint="iris", **split).mirror_traffic == {"green": 0, "red": 10}
+
+
 STEP, ERRORS = {"share": 10, "bake_minutes": 0.5}, {"metric": "ErrorRate", "above": 2}
 
 

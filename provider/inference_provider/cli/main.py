@@ -28,6 +28,8 @@ class Entry(NamedTuple):
     """The first sentence of the command's own help."""
     room: str = "cli"
     """The package that the module is in."""
+    reads_the_rest: bool = False
+    """Whether it reads what follows its name itself, `--help` too."""
 
 
 COMMANDS = {
@@ -56,9 +58,18 @@ COMMANDS = {
     "access": Entry("access", "Say who may do what, and give tokens of the workspace service."),
     "autoscale": Entry("autoscale", "Say why an autoscale rule changed a deployment's count."),
     "token": Entry("token", "Print a token with which an endpoint may be called until it expires."),
+    "az": Entry("command", "Run a verb of `az ml`, for scripts.", "cli.az", True),
     "console": Entry("command", "Serve pages for a browser of this machine.", "console"),
 }
 """In the order in which `--help` lists them."""
+_READS_THE_REST: dict[str, Any] = {
+    "context_settings": {
+        "ignore_unknown_options": True,
+        "allow_extra_args": True,
+        "allow_interspersed_args": False,
+    },
+    "add_help_option": False,
+}
 
 
 class Edge(TyperGroup):
@@ -86,6 +97,7 @@ class Edge(TyperGroup):
             raise typer.Exit(130) from None
         except InferenceError as exc:
             _print_error(ctx, exc, str(exc))
+            raise typer.Exit(getattr(exc, "exit_code", 1)) from None  # `az` tells what is not there
         except KeyboardInterrupt as exc:
             for failure in getattr(exc, "__notes__", ()):  # what failed beside it
                 _print_error(ctx, exc, failure)
@@ -178,7 +190,7 @@ def load(name: str) -> Any:
     if isinstance(found, typer.Typer):
         alone.add_typer(found, name=name)
     else:
-        alone.command(name)(found)
+        alone.command(name, **(_READS_THE_REST if entry.reads_the_rest else {}))(found)
     return get_group(alone).commands[name]
 
 

@@ -77,7 +77,7 @@ def score(
     session = session_of(ctx)
     identity = _identity(client_certificate, client_key)
     there = find(session, Kind.ENDPOINT, endpoint, workspace)
-    body = _body(session, data, largest_mib(there))
+    body = read_body(session, data, largest_mib(there))
     with asked(session, there, body, deployment, identity) as (answer, by_socket):
         if not answer.is_success:
             raise failure(session, there, answer, deployment, by_socket=by_socket)
@@ -94,9 +94,12 @@ def largest_mib(endpoint: ObservedResource) -> int:
     return int(limits.get("max_body_mib", BODY_MIB))
 
 
-def _body(session: Session, data: str | None, largest_mib: int) -> bytes:
+def read_body(
+    session: Session, data: str | None, largest_mib: int, option: str = "--data"
+) -> bytes:
+    """Return the body of a request: a file's, or what comes on stdin. Raises SpecError."""
     if data is None and session.interactive:
-        fault = Fault("--data", "missing", "name a file, or - and type the body")
+        fault = Fault(option, "missing", "name a file, or - and type the body")
         raise SpecError((fault,), "the command line")
     try:
         if data in (None, "-"):
@@ -104,10 +107,10 @@ def _body(session: Session, data: str | None, largest_mib: int) -> bytes:
         with Path(str(data)).open("rb") as stream:  # a pipe will do
             return read_stream(stream, str(data), largest_mib)
     except Unreadable as exc:
-        fault = exc.fault("--data", "send a smaller body")
+        fault = exc.fault(option, "send a smaller body")
     except (OSError, ValueError) as exc:  # ValueError: a null byte
         cause = exc.strerror if isinstance(exc, OSError) else str(exc)
-        fault = Fault("--data", f"cannot read '{data}': {cause}", "name a file that can be read")
+        fault = Fault(option, f"cannot read '{data}': {cause}", "name a file that can be read")
     raise SpecError((fault,), "the command line")
 
 
@@ -127,11 +130,16 @@ def asked(
     body: bytes,
     deployment: str | None,
     identity: Identity | None = None,
+    *,
+    document: str = "",
 ) -> Iterator[tuple[httpx.Response, bool]]:
-    """Yield the answer, its body not read yet, and whether a socket of this machine led there."""
+    """Yield the answer, its body not read yet, and whether a socket of this machine led there.
+
+    With the URL of a document of the endpoint that is read; its model is not asked to score.
+    """
     if deployment and not (deployment.isascii() and deployment.isprintable()):  # no header has it
         raise _has_no(session, there, deployment)
-    address = there.outputs.get("scoring_uri")
+    address = document or there.outputs.get("scoring_uri")
     if not address:
         reason = "it has no scoring address"
         raise TargetError(
@@ -148,7 +156,8 @@ def asked(
         plain = way.socket and not tls.of_router
         url = address.replace("https://", "http://", 1) if plain else address
         try:
-            with client.stream("POST", url, content=body, headers=headers) as answer:
+            method = "GET" if document else "POST"
+            with client.stream(method, url, content=body, headers=headers) as answer:
                 answered = True
                 yield answer, bool(way.socket)
         except httpx.HTTPError as exc:

@@ -5,7 +5,7 @@ a StackSpec with defaults for `workspace` and content hashes filled in. Defaults
 models'; what a name resolves to is decided in `desired.py`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from inference_provider.errors import Fault, SpecError
+from inference_provider.files.beside import beside
 from inference_provider.files.digest import with_content_hash, with_stack_file
 from inference_provider.files.expand import Expansion
 from inference_provider.files.lines import LineMap, join, read_document
@@ -97,21 +98,34 @@ def load_azure(paths: Sequence[Path], options: "Overrides") -> LoadedAzure:
     Raises:
         SpecError: With every fault in the files, and in those that they name.
     """
-    from inference_provider.files.azureml.loading import (  # noqa: PLC0415 - few files are Azure's
-        read_azure,
-        with_faults,
-    )
+    from inference_provider.files.azureml.loading import read_azure  # noqa: PLC0415 - of few files
 
     azure = read_azure(paths, options)
+    return LoadedAzure(stack_of_azure(azure, {}), azure)
+
+
+def stack_of_azure(azure: "AzureStack", there: Mapping[str, Sequence[SpecModel]]) -> StackSpec:
+    """Return the stack that Azure ML YAML declares.
+
+    Args:
+        azure: What is read of it.
+        there: By listing, what its workspaces hold already and it may name. What it does not
+            declare of that stands behind its own items; no files of it are read.
+
+    Raises:
+        SpecError: With every fault in the files, and in those that they name.
+    """
+    from inference_provider.files.azureml.loading import with_faults  # noqa: PLC0415 - the same
+
     folder = SourceFolder(azure.base)
-    reading = _Reading(folder, "")
+    reading = _Reading(folder, "", there)
     stack = reading.read(azure.value)
     faults = [replace(one, path=reading.written_at(one.path)) for one in reading.faults]
     if faults or azure.faults or stack is None:
         raise with_faults(azure, faults)
     stack._folders = _folders(stack, azure.base)
     try:
-        return LoadedAzure(_with_hashes(stack, folder), azure)
+        return _with_hashes(stack, folder, reading.beside)
     except SpecError as exc:
         raise with_faults(azure, exc.faults) from exc
 
@@ -148,11 +162,14 @@ def _finish(
     return tuple(sorted(placed, key=lambda fault: fault.line or 0))
 
 
-def _with_hashes(stack: StackSpec, folder: SourceFolder) -> StackSpec:
-    hashed = {
-        listing: tuple(with_content_hash(spec, folder) for spec in getattr(stack, listing))
-        for listing in LISTED
-    }
+def _with_hashes(
+    stack: StackSpec, folder: SourceFolder, beside: Mapping[str, Sequence[SpecModel]] | None = None
+) -> StackSpec:
+    hashed = {}
+    for listing in LISTED:
+        there = (beside or {}).get(listing, ())
+        own = getattr(stack, listing)[: -len(there) or None]
+        hashed[listing] = (*(with_content_hash(spec, folder) for spec in own), *there)
     return stack.model_copy(update=hashed)
 
 
@@ -162,6 +179,8 @@ class _Reading:
 
     folder: SourceFolder
     file_name: str
+    beside: Mapping[str, Sequence[SpecModel]] = field(default_factory=dict)
+    """By listing: what there is already; without what the document declares, once it is read."""
     faults: list[Fault] = field(default_factory=list)
     _moved: dict[str, str] = field(default_factory=dict)
     """`traffic.<i>` -> `endpoints.<j>` for traffic that was written on its endpoint."""
@@ -182,12 +201,17 @@ class _Reading:
         self._split_traffic(raw)
         self._inheriting = _fill_workspace(raw)
         specs = {listing: self._specs(listing, items) for listing, items in raw.items()}
-        self._check_files(_place(specs.get("workspaces", ())))
+        self.beside = beside(self.beside, specs)
+        spaces = (*specs.get("workspaces", ()), *self.beside.get("workspaces", ()))
+        self._check_files(_place(spaces))
         whole: dict[str, Any] = {
-            listing: tuple(spec for spec in found if spec is not None)
-            for listing, found in specs.items()
+            listing: (
+                *(spec for spec in specs.get(listing, ()) if spec is not None),
+                *self.beside.get(listing, ()),
+            )
+            for listing in {**specs, **self.beside}
         }
-        whole.setdefault("workspaces", (WorkspaceSpec(),))
+        whole["workspaces"] = whole.get("workspaces") or (WorkspaceSpec(),)
         stack = StackSpec.model_construct(name=self._name(value), **whole)
         stack._faulty = self._faulty
         if all(s is not None for found in specs.values() for s in found):
@@ -249,7 +273,8 @@ class _Reading:
     def _check_files(self, place: Place) -> None:
         """Check the files of all valid items; a script with the Python of its environment."""
         assets: dict[tuple[type, str, str], list[Any]] = {}
-        for spec in self._valid.values():
+        there = (one for found in self.beside.values() for one in found)
+        for spec in (*self._valid.values(), *there):
             if isinstance(spec, EnvironmentSpec | ModelSpec):
                 assets.setdefault((type(spec), spec.workspace, spec.name), []).append(spec)
         for path, spec in self._valid.items():

@@ -46,15 +46,17 @@ class TrafficSpec(SpecModel):
     @field_validator("mirror_traffic")
     @classmethod
     def _mirrors_to_one_and_at_most_half(cls, mirror: dict[str, int]) -> dict[str, int]:
-        if len(mirror) > 1:
-            raise ValueError(f"mirrors to {len(mirror)} deployments; name one")
+        mirrored = [name for name, share in mirror.items() if share]
+        if len(mirrored) > 1:
+            raise ValueError(f"mirrors to {len(mirrored)} deployments; name one")
         if any(share > MIRROR_LIMIT_PERCENT for share in mirror.values()):
             raise ValueError(f"mirrors more than {MIRROR_LIMIT_PERCENT} %; lower it")
         return mirror
 
     @model_validator(mode="after")
     def _live_or_mirror_not_both(self) -> "TrafficSpec":
-        both = sorted(name for name in self.mirror_traffic if self.traffic.get(name, 0) > 0)
+        mirrored = (name for name, share in self.mirror_traffic.items() if share)
+        both = sorted(name for name in mirrored if self.traffic.get(name, 0) > 0)
         if both:
             raise ValueError(
                 f"'{both[0]}' has both live and mirrored traffic; remove one of them (the mirror is"

@@ -66,6 +66,32 @@ def read_azure(
         SpecError: Nothing of it can be served; with every fault in all of them.
     """
     documents, faults = read_documents(paths, options.variables)
+    name, base = options.stack or named_after(folder_of(paths)), base or folder_of(paths)
+    return azure_stack(documents, faults, options, name, base, containers=containers)
+
+
+def azure_stack(
+    documents: list[AzureDocument],
+    faults: list[Fault],
+    options: Overrides,
+    name: str,
+    base: Path,
+    *,
+    containers: bool,
+) -> AzureStack:
+    """Return what documents declare, once options have changed them.
+
+    Args:
+        documents: As they were read, or made.
+        faults: Of what could not be read.
+        options: What the command line says over them.
+        name: Of the stack.
+        base: The folder that paths in it are to be relative to; absolute.
+        containers: Whether instances run in containers.
+
+    Raises:
+        SpecError: Nothing of it can be served; with every fault in all of them.
+    """
     unread = bool(faults)  # rules between documents would miss what is not read
     faults += override(documents, options)
     for document in documents:
@@ -73,9 +99,7 @@ def read_azure(
     unserved = [_unserved(one) for one in documents if KINDS[one.kind].unserved]
     if unserved or unread or not documents:
         raise SpecError(_sorted([*unserved, *faults]), SOURCE)
-    base = base or folder_of(paths)
     mapped = mapped_of(documents, base, containers=containers)
-    name = options.stack or named_after(folder_of(paths))
     faults += mapped.faults
     return AzureStack(
         {"name": name, **mapped.listings},

@@ -1,0 +1,113 @@
+"""`-f`, `--set` and the names of a command line -> what they declare of a workspace."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from inference_provider.cli.az.site import Missing, Site
+from inference_provider.desired import identify
+from inference_provider.errors import Fault, SpecError
+from inference_provider.files.azureml.documents import AzureDocument, read_documents
+from inference_provider.files.azureml.fields import KINDS
+from inference_provider.files.azureml.loading import AzureStack, azure_stack, folder_of
+from inference_provider.files.azureml.overrides import Overrides
+from inference_provider.files.lines import read_document
+from inference_provider.files.stack_file import stack_of_azure
+from inference_provider.observed import Kind, ResourceId
+from inference_provider.part import Part, part_of
+from inference_provider.spec.kinds import LISTED
+from inference_provider.spec.target import on_this_machine
+
+COMMAND_LINE = "the command line"
+
+
+def declared(site: Site, kind: str, options: Overrides, value: dict[str, Any]) -> AzureStack:
+    """Return what the command line and its file declare; its faults are told by `part_with`.
+
+    Args:
+        site: Where.
+        kind: Of document, a key of `KINDS`, that the command is for.
+        options: What is said over the file.
+        value: What the command line says beside that; a whole document without a file.
+
+    Raises:
+        SpecError: There is no such document.
+    """
+    documents, faults, base = _documents(site, kind)
+    for document in documents:
+        document.value.update(value)
+        document.from_options.update(value)
+        _refuse_another_kind(document, kind)
+    sets = tuple(pair for pairs in site.asked.sets for pair in pairs)
+    options = replace(options, sets=sets)
+    containers = not on_this_machine(site.session.place)
+    azure = azure_stack(documents, faults, options, site.stack.name, base, containers=containers)
+    for note in azure.notes:
+        site.note(note)
+    return azure._replace(value=_placed(site, azure.value))
+
+
+def _documents(site: Site, kind: str) -> tuple[list[AzureDocument], list[Fault], Path]:
+    file = site.asked.file
+    if file is None:
+        lines = read_document("{}").lines
+        made = AzureDocument(Path.cwd() / "-", COMMAND_LINE, kind, {}, lines)
+        return [made], [], Path.cwd()
+    if Path(file).is_dir():
+        fault = Fault("--file", f"'{file}' is a folder", "name one file")
+        raise SpecError((fault,), COMMAND_LINE)
+    documents, faults = read_documents([Path(file)], {})
+    remedy = "replace it in the file first"
+    told = [replace(f, remedy=remedy) if f.remedy.startswith("add --var") else f for f in faults]
+    return documents, told, folder_of([Path(file)])
+
+
+def _refuse_another_kind(document: AzureDocument, kind: str) -> None:
+    if document.kind != kind and not KINDS[document.kind].unserved:
+        reason = f"{document.shown} is a {KINDS[document.kind].word}"
+        remedy = f"name a file of a {KINDS[kind].word}"
+        raise SpecError((Fault("--file", reason, remedy),), COMMAND_LINE)
+
+
+def _placed(site: Site, value: dict[str, Any]) -> dict[str, Any]:
+    """Return a stack file's value in the workspace, with names as they are there already."""
+    placed: dict[str, Any] = {"name": value["name"]}
+    for listing, items in value.items():
+        if listing in LISTED:
+            placed[listing] = [_named(site, listing, item) for item in items]
+    if ResourceId.of_workspace(site.workspace) in site.held.specs:
+        return placed
+    if site.session.place != "local":
+        raise Missing(
+            "find", f"workspace '{site.workspace}'", "not found", "create it with `inferctl up`"
+        )
+    return {**placed, "workspaces": [{"name": site.workspace}]}
+
+
+def _named(site: Site, listing: str, item: dict[str, Any]) -> dict[str, Any]:
+    named = {"workspace": site.workspace, **item}
+    if listing == "endpoints":
+        named["name"] = site.id_of(Kind.ENDPOINT, item["name"]).name
+    if listing == "deployments":
+        named["endpoint"] = site.id_of(Kind.ENDPOINT, item["endpoint"]).name
+        full = f"{named['endpoint']}/{item['name']}"
+        named["name"] = site.id_of(Kind.DEPLOYMENT, full).name.partition("/")[2]
+    return named
+
+
+def part_with(site: Site, azure: AzureStack) -> Part:
+    """Return what is declared, beside what the workspace holds.
+
+    Raises:
+        SpecError: With every fault in it, and in files that it names.
+    """
+    there = site.held.listings
+    spec = stack_of_azure(azure, there)
+    known = {id(one) for found in there.values() for one in found}
+    wanted = [
+        identify(row.kind, one)
+        for listing, row in LISTED.items()
+        for one in getattr(spec, listing)
+        if id(one) not in known
+    ]
+    return part_of(spec, wanted)
