@@ -1,6 +1,7 @@
 """Types of arguments that say where metrics, logs and spans go."""
 
-from typing import Required, TypedDict
+from collections.abc import Sequence
+from typing import Literal, Required, TypedDict
 
 from pulumi import Input
 
@@ -21,6 +22,8 @@ class LogsArgs(TypedDict, total=False):
     """URL of an OpenTelemetry collector."""
     retention_days: Input[int]
     """Days after which a line is gone at the latest."""
+    retention_of: Input[Sequence[Input[Literal["traffic", "events", "console"]]]]
+    """Tables whose lines that bounds; all three when left out."""
 
 
 class TracesArgs(TypedDict, total=False):

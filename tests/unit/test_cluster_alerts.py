@@ -1,5 +1,8 @@
 """How alerts of a workspace in a cluster stand: a ConfigMap that its service writes."""
 
+import time
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from tests.cluster_api import ClusterApi, client_of, failure
 
@@ -45,6 +48,28 @@ def test_events_of_a_service_before_stay_and_the_oldest_go(api):
         second.tell("iris", "AlertFired", f"{number}")
     second.write("{}")
     assert [one.message for one in kept(api).events()] == [f"{n}" for n in range(50, 250)]
+
+
+def test_events_of_before_a_time_go_and_the_others_stay(api):
+    first = kept(api)
+    first.begin()
+    first.tell("iris", "AlertFired", "old")
+    first.write(written(STATES))
+    later = datetime.now(UTC)
+    service = kept(api)  # one that has told nothing itself
+    service.expire(later - timedelta(days=1))
+    assert [one.message for one in kept(api).events()] == ["old"]
+    time.sleep(0.01)
+    service.tell("iris", "AlertFired", "new")
+    service.write(written(STATES))
+    service.expire(later)
+    assert [one.message for one in kept(api).events()] == ["new"]
+    assert kept(api).states() == STATES
+
+
+def test_where_nothing_was_written_down_nothing_is_made_to_end_old_events(api):
+    kept(api).expire(datetime.now(UTC))
+    assert PATH not in api.objects
 
 
 def test_what_somebody_deletes_is_written_again_whole(api):

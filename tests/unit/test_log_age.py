@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inference_provider.targets.event_log import EventLog, log_of
-from inference_provider.targets.local.log_age import LogAge, retention_days
+from inference_provider.targets.local.log_age import LogAge, kept
 
 DAY_S = 86_400
 NOW_S = 1_800_000_000.0
@@ -112,11 +112,20 @@ def test_without_days_nothing_goes_for_its_age(lab, logs):
 def test_a_folder_is_known_however_it_is_named(lab, monkeypatch):
     lab.keep({"retention_days": 7})
     monkeypatch.chdir(lab.folder / "logs")
-    assert retention_days(Path("..")) == 7
+    assert kept(Path("..")).days == 7
 
 
 def test_a_record_that_is_not_there_says_nothing(tmp_path):
-    assert retention_days(tmp_path / "lab") == 0
+    assert kept(tmp_path / "lab").days == 0
+
+
+def test_only_the_tables_that_are_named_lose_lines_for_their_age(lab):
+    lab.keep({"retention_days": 10, "retention_of": ["traffic"]})
+    lab.write("one")
+    for day in (6, 12):
+        lab.day = day
+        lab.age.look()
+    assert (lab.kept(lab.calls), lab.kept(lab.events), lab.kept(lab.log)) == ([], ["one"], ["one"])
 
 
 def test_it_is_looked_at_every_five_minutes_also_after_a_clock_was_set_back(lab):

@@ -52,11 +52,17 @@ def test_settings_that_say_nothing_are_refused():
           " listens; name a Service of the cluster, such as"
           " http://collector.observability.svc:4318, or an address that pods reach"]),
         ({"retention_days": 7},
-         ["logs.retention_days: the kubelet bounds what a container prints by size alone, not by"
-          " age; leave it out"]),
+         ["logs.retention_of: the kubelet bounds what a container prints by size alone, not by"
+          " age; set retention_of: [traffic, events], or leave retention_days out"]),
+        ({"retention_days": 7, "retention_of": ["events", "console"]},
+         ["logs.retention_of: the kubelet bounds what a container prints by size alone, not by"
+          " age; set retention_of: [traffic, events], or leave retention_days out"]),
+        ({"retention_days": 7, "retention_of": ["traffic", "events"]}, []),
     ],
 )  # fmt: skip
-def test_a_cluster_sends_them_to_a_collector_that_its_pods_reach_and_bounds_none_by_age(logs, said):
+def test_a_cluster_sends_them_to_a_collector_that_pods_reach_and_bounds_calls_and_events_by_age(
+    logs, said
+):
     able = kubernetes_capabilities(lambda: None, lambda: None)
     found = refused(able, target=able.name, logs=logs)
     assert [one for one in found if one.startswith("logs")] == said
@@ -77,11 +83,27 @@ def test_a_docker_host_sends_them_only_where_its_engine_s_socket_is_named(docker
     assert refused(docker, **asked, engine_socket="/var/run/docker.sock") == []
 
 
-def test_a_docker_host_bounds_no_log_by_age(docker):
-    assert refused(docker, target="docker", logs={"retention_days": 7}) == [
-        "logs.retention_days: a Docker Engine bounds what a container prints by size alone, not by"
-        " age; leave it out"
+def test_a_docker_host_bounds_calls_and_events_by_age_and_nothing_that_a_container_prints(docker):
+    socket = {"target": "docker", "engine_socket": "/var/run/docker.sock"}
+    assert refused(docker, **socket, logs={"retention_days": 7}) == [
+        "logs.retention_of: a Docker Engine bounds what a container prints by size alone, not by"
+        " age; set retention_of: [traffic, events], or leave retention_days out"
     ]
+    some = {"retention_days": 7, "retention_of": ["traffic", "events"]}
+    assert refused(docker, **socket, logs=some) == []
+    assert refused(docker, target="docker", logs=some | {"retention_of": ["traffic"]}) == []
+    assert refused(docker, target="docker", logs=some) == [
+        "logs.retention_of: a Docker host ends old events by a container that has the Engine's"
+        " socket, which is root of the host, and the workspace allows none; set its engine_socket,"
+        " to /var/run/docker.sock on most hosts, or leave events out of it"
+    ]
+
+
+def test_tables_without_days_are_refused():
+    with pytest.raises(
+        ValidationError, match="retention_of says of which lines; set retention_days"
+    ):
+        LogSettings(otlp_endpoint=URL, retention_of=["traffic"])
 
 
 def test_this_machine_takes_them():

@@ -263,6 +263,8 @@ class RouterTable(Frozen):
     """The forward proxy that leads there; without it, or without rules, nothing does."""
     traces: Traces | None = None
     """Where spans go; None where none are made."""
+    calls_days: int = 0
+    """Days after which a line of the access log is gone; 0 for as long as it has room."""
     endpoints: tuple[EndpointEntry, ...] = ()
     draining: tuple[Draining, ...] = ()
     """Clusters of earlier tables that are not in this one; they get no new request."""

@@ -6,6 +6,7 @@ in a pod. The version is the package's, for who looks whether it is still the on
 
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from inference_provider.service.alerting import Alerting
 from inference_provider.service.autoscaler import AT_ONCE, Autoscaler, Samples
 from inference_provider.service.canaries import Canaries, Tell, watch
 from inference_provider.service.decisions import FILE_BYTES, Decisions
+from inference_provider.service.event_age import EventAge
 from inference_provider.service.faults import Faults
 from inference_provider.service.log_book import FileBook
 from inference_provider.service.log_export import LogExport
@@ -31,6 +33,7 @@ from inference_provider.service.metering import Metering
 from inference_provider.service.own_ward import OwnWard
 from inference_provider.service.waking import Waking
 from inference_provider.targets import heartbeat
+from inference_provider.targets.aging import end_events, limit_s
 from inference_provider.targets.event_log import EventLog, log_of
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.system_clock import SystemClock
@@ -206,9 +209,12 @@ def _on_its_engine(workspace: str) -> _Place:
         with suppress(OSError):  # a full disk
             events.write("service", "Killing", said)
 
+    age = EventAge(declared, lambda days: end_events(events, limit_s(time.time(), days)))
+
     def begin() -> None:
         looks.beat()
         _run(looks, loops)
+        age.run()
         OwnWard(looks, end).run()
 
     samples = target.docker.samples(workspace)

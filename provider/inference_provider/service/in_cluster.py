@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from inference_provider.service.alert_place import place_of
 from inference_provider.service.alerting import PERIOD_S as ALERTS_S
 from inference_provider.service.alerting import Alerting
 from inference_provider.service.canaries import Canaries
+from inference_provider.service.event_age import PERIOD_S as EVENTS_S
+from inference_provider.service.event_age import EventAge
 from inference_provider.service.log_export import LogExport
 from inference_provider.service.looking import Keeper, look
 from inference_provider.spec.logs import LogSettings
@@ -48,7 +51,7 @@ _LOGS_S = 5.0
 _END_S = 20.0
 """Longest wait at the end for what a collector is being told: the kubelet waits for half a minute.
 What it takes meanwhile need not be sent again."""
-SPLITS, ALERTS, LOGS = "splits", "alerts", "logs"
+SPLITS, ALERTS, LOGS, EVENTS = "splits", "alerts", "logs", "events"
 """What is looked at again and again, each in a loop of its own."""
 
 
@@ -75,6 +78,12 @@ def run(workspace: str) -> None:
     sending = _logs(platform, workspace, kept)
     logs = threading.Thread(target=keep, args=(LOGS, sending, probes, ends, sending.pause_s))
     logs.start()
+    age = EventAge(
+        lambda: sending.settings,
+        lambda days: kept.expire(datetime.now(UTC) - timedelta(days=days)),
+    )
+    aging = partial(keep, EVENTS, age, probes, ends, lambda: EVENTS_S)
+    threading.Thread(target=aging, daemon=True).start()
     canaries = mover(engine, platform, workspace, kept)
     keep(SPLITS, canaries, probes, ends, lambda: PERIOD_S if canaries.any_moves else IDLE_S)
     logs.join(_END_S)

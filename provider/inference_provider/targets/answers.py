@@ -6,6 +6,7 @@ from inference_provider.capabilities import Answer, Capability
 
 CUTTING = frozenset({"traces", "trusted_hops", "trusted_proxies"})
 """Fields of a workspace that are in the listener of an Envoy; Envoy drains the one from before."""
+NO_CONSOLE = "set retention_of: [traffic, events], or leave retention_days out"
 ALIKE: Mapping[Capability, Answer] = {
     "app_insights": Answer("there is no Application Insights", "leave it false"),
     "model_types": Answer(

@@ -38,6 +38,11 @@ class EventLog:
         self._file, self._limit = file, limit
         self._before = file.with_name(f"{file.name}.1")
 
+    @property
+    def files(self) -> tuple[Path, Path]:
+        """The file that is written, and the one before it."""
+        return self._file, self._before
+
     def write(self, instance: str, name: str, message: str, endpoint: str = "") -> None:
         """Append an event of now. Raises OSError.
 

@@ -62,6 +62,7 @@ class ListenAddress(Frozen):
         outbound: tuple[OutboundEntry, ...] = (),
         proxy: Proxy | None = None,
         traces: Traces | None = None,
+        calls_days: int = 0,
     ) -> RouterTable:
         """Return what the router serves there.
 
@@ -75,6 +76,7 @@ class ListenAddress(Frozen):
             outbound: Where instances may go that have no way out.
             proxy: Where they ask for that; None where nothing lets them out.
             traces: Where spans go; None where none are made.
+            calls_days: Days after which a line of its access log is gone; 0 for its length alone.
         """
         return RouterTable(
             folder=folder,
@@ -88,6 +90,7 @@ class ListenAddress(Frozen):
             outbound=outbound,
             proxy=proxy,
             traces=traces,
+            calls_days=calls_days,
             endpoints=endpoints,
         )
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from inference_provider.spec.base import SpecModel
-from inference_provider.spec.logs import LogSettings
+from inference_provider.spec.logs import LogSettings, Table, recorded_days
 from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.spec.traces import TraceSettings
 from inference_provider.workspace.kept_alerts import rules_in
@@ -34,10 +34,12 @@ class Needs:
     """Whether endpoints have alerts to watch."""
     webhooks: bool
     """Whether some of them tell a webhook."""
+    ages: bool = False
+    """Whether it ends old events; `local` has that done by who watches its processes."""
 
     def __bool__(self) -> bool:
         goes = self.metrics is not None or self.logs != ""
-        return self.rules or self.moving or self.alerts or goes
+        return self.rules or self.moving or self.alerts or self.ages or goes
 
     @property
     def connects(self) -> bool:
@@ -57,12 +59,13 @@ class Needs:
         said += ["metrics go nowhere"] * bool(self.metrics)
         said += ["logs are not sent"] * bool(self.logs)
         said += ["nobody watches alerts"] * self.alerts
+        said += ["old events stay"] * self.ages
         return ", ".join(said)
 
     def running(self, sent: Iterable[str]) -> str:
         """Say that it runs, and what there is to say of its metrics and logs."""
         told = [*sent]
-        plain = ["workspace service runs"] * (self.moving or self.alerts or not told)
+        plain = ["workspace service runs"] * (self.moving or self.alerts or self.ages or not told)
         return "; ".join((*(["autoscaler runs"] if self.rules else plain), *told))
 
 
@@ -87,6 +90,11 @@ def metrics_of(state: State) -> MetricsSettings | None:
 def logs_of(state: State) -> LogSettings | None:
     """Return what is declared of logs; None for nothing."""
     return _settings(state, "logs", LogSettings)
+
+
+def days_of(state: State, table: Table) -> int:
+    """Return for how many days the lines of a table stay; 0 for as long as they have room."""
+    return recorded_days(state.of_workspace("logs"), table)
 
 
 def sent_to(state: State) -> str:

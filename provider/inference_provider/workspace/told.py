@@ -3,12 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from pydantic import SecretStr
 
 from inference_provider.errors import TargetError
 from inference_provider.observed import ResourceId
+from inference_provider.spec.logs import recorded_days
 from inference_provider.workspace.alert_states import States
 from inference_provider.workspace.kept_alerts import (
     Rules,
@@ -49,9 +51,16 @@ class Told(ABC):
         return opened.ports.router.calls(query)
 
     def events(self, workspace: str) -> Iterable[Event]:
-        """Return what happened to the instances of a workspace, oldest first, while it is kept."""
+        """Return what happened to the instances of a workspace, oldest first, while it is kept.
+
+        What a platform itself keeps of them may be older than the workspace says: that is left out.
+        """
         (opened := self._workspace(workspace)).refuse_absent()
-        return opened.ports.compute.events()
+        found = opened.ports.compute.events()
+        if not (days := recorded_days(opened.state.of_workspace("logs"), "events")):
+            return found
+        begin = opened.clock.now() - timedelta(days=days)
+        return [one for one in found if one.time >= begin]
 
     def alert_rules(self, workspace: str) -> Rules:
         """Return the alert rules of a workspace's endpoints; skips what cannot be read."""

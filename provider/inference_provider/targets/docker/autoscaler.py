@@ -12,6 +12,7 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -27,7 +28,7 @@ from inference_provider.targets.event_log import events_in, log_of
 from inference_provider.targets.rule_faults import read
 from inference_provider.targets.sent_logs import described
 from inference_provider.targets.sent_logs import read as read_sent
-from inference_provider.targets.service_needs import Needs, needs_of
+from inference_provider.targets.service_needs import Needs, days_of, needs_of
 from inference_provider.workspace.alert_states import States, notes_of
 from inference_provider.workspace.alert_states import read as read_alerts
 from inference_provider.workspace.endings import keeps_dying, restarts
@@ -56,10 +57,14 @@ class Autoscaler(Companion):
     name_of = staticmethod(names.autoscaler)
 
     def _is_needed(self) -> bool:
-        return bool(needs_of(self._state))
+        return bool(self._needs())
+
+    def _needs(self) -> Needs:
+        ages = days_of(self._state, "events") > 0
+        return replace(needs_of(self._state), ages=ages)
 
     def _making(self) -> Making:
-        needs = needs_of(self._state)
+        needs = self._needs()
         return Making(
             f"the {needs.name} of workspace '{self._workspace}'",
             ("-m", _MODULE, "docker", self._workspace),
@@ -103,7 +108,7 @@ class Autoscaler(Companion):
 
         `is_taken` says whether something listens on a port of the host's loopback.
         """
-        needs = needs_of(self._state)
+        needs = self._needs()
         if not needs:
             return {}
         with suppress(TargetError):  # of a record that cannot be read nothing is known

@@ -16,7 +16,7 @@ from inference_provider.spec import (
 )
 from inference_provider.spec.deployment import Probe
 from inference_provider.spec.traffic import TrafficSpec
-from inference_provider.targets.answers import ALIKE, CUTTING
+from inference_provider.targets.answers import ALIKE, CUTTING, NO_CONSOLE
 from inference_provider.targets.docker.amounts import refused
 from inference_provider.targets.samples import rule_faults
 from inference_provider.targets.transport import tls_faults, tls_notes
@@ -68,8 +68,10 @@ def _workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
         yield _no_socket("metrics", "serves and sends metrics", "leave it out")
     if spec.logs and spec.logs.otlp_endpoint and not spec.engine_socket:
         yield _no_socket("logs.otlp_endpoint", "sends logs", "leave it out")
-    if spec.logs and spec.logs.retention_days:
-        yield Fault("logs.retention_days", _NO_AGE, "leave it out")
+    if spec.logs and spec.logs.days_of("console"):
+        yield Fault("logs.retention_of", _NO_AGE, NO_CONSOLE)
+    if spec.logs and spec.logs.days_of("events") and not spec.engine_socket:
+        yield _no_socket("logs.retention_of", "ends old events", "leave events out of it")
     if spec.service and not spec.engine_socket:
         yield _no_socket("service", "gives tokens over HTTP", "leave it out")
     if spec.service and spec.service.port < _FIRST_FREE:

@@ -33,7 +33,7 @@ from inference_provider.targets.docker.way_out import proxy_of
 from inference_provider.targets.envoy import drain, relay
 from inference_provider.targets.envoy.agent_errors import read
 from inference_provider.targets.envoy.edge import edged
-from inference_provider.targets.envoy.spans import traces_to
+from inference_provider.targets.envoy.reported import reported
 from inference_provider.targets.listening import (
     METRICS_PORTS,
     ROUTER_PORTS,
@@ -41,7 +41,6 @@ from inference_provider.targets.listening import (
     in_order,
     port_taken,
 )
-from inference_provider.targets.service_needs import traces_of
 from inference_provider.workspace.logged import CallQuery
 from inference_provider.workspace.state import PUBLICATION, State
 from inference_provider.workspace.statuses import RouterAddress, RouterStatus
@@ -322,8 +321,8 @@ class DockerRouter:
     def _table(self, endpoints: Endpoints) -> Any:
         listens, edge = self.listens(), self._state.edge()
         proxy = proxy_of(self._host, self._records, listens.egress_port, edge["outbound"])
-        traces = traces_to(traces_of(self._state), self._records.workspace)
-        table = listens.table(ROUTER_FOLDER, endpoints, **edge, proxy=proxy, traces=traces)
+        said = {**edge, **reported(self._state, self._records.workspace)}
+        table = listens.table(ROUTER_FOLDER, endpoints, **said, proxy=proxy)
         # defaults are left out: an older release refuses what it does not know
         return table.model_dump(mode="json", context=KEYS_IN_CLEAR, exclude_defaults=True)
 

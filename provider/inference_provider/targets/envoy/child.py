@@ -5,9 +5,11 @@ import time
 from contextlib import suppress
 
 from inference_provider.errors import NotReady, TargetUnreachable
+from inference_provider.targets.aging import Rounds, end_calls, limit_s
 from inference_provider.targets.envoy import log_bound
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.files import BOOTSTRAP
+from inference_provider.targets.envoy.refused import ACCESS_LOG
 
 START_LIMIT_S = 20.0
 IDLE_LIMIT_S = 10.0
@@ -24,6 +26,7 @@ class EnvoyChild:
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
         self._process: subprocess.Popen[bytes] | None = None
+        self._rounds = Rounds()
 
     def runs(self) -> bool:
         """Whether Envoy runs."""
@@ -55,7 +58,7 @@ class EnvoyChild:
 
     def wait(self) -> int:
         """Wait until Envoy ends; return its exit status. Meanwhile its access log stays small."""
-        log = self._delivery.folder / "access.log"
+        log = self._delivery.folder / ACCESS_LOG
         while True:
             if self._process is None:
                 time.sleep(_POLL_S)
@@ -64,7 +67,15 @@ class EnvoyChild:
                 return self._process.wait(_LOG_CHECK_S)
             except subprocess.TimeoutExpired:
                 with suppress(OSError):
+                    self.end_old_calls()
+                with suppress(OSError):
                     log_bound.bound_log(log, log_bound.ACCESS_LOG_BYTES)
+
+    def end_old_calls(self) -> None:
+        """End calls that are older than the table says, once in a while. Raises OSError."""
+        days = self._delivery.calls_days
+        if days and (now_s := self._rounds.due_s()) is not None:
+            end_calls(log_bound.parts(self._delivery.folder / ACCESS_LOG), limit_s(now_s, days))
 
     def drain(self, limit_s: float) -> None:
         """Let the requests in flight end, and callers leave: each is told to close its connection.

@@ -113,6 +113,12 @@ class Delivery:
         known = self._table_file.in_force()
         return known.table if known else None
 
+    @property
+    def calls_days(self) -> int:
+        """Days after which a line of the access log is gone; 0 for as long as it has room."""
+        known = self._table_file.last()
+        return known.table.calls_days if known else 0
+
     def last_published(self) -> tuple[EndpointEntry, ...]:
         """Return what was published last, also while another publication is on its way."""
         known = self._table_file.last()

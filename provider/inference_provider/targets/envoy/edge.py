@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 SUFFIX = "_edge"
-"""Of a question with a table whose TLS, limits, ranges, rules, identity provider or traces count:
-an agent that does not know those does not know the question either, and refuses it in place of
-serving without them."""
+"""Of a question with a table whose TLS, limits, ranges, rules, identity provider, traces or days of
+calls count: an agent that does not know those does not know the question either, and refuses it in
+place of serving without them."""
 WAITING = "_waiting"
 """Of one with a table whose deployments may have no instance: an older agent knows the field, and
 would let nobody wait."""
-_OF_TABLES = ("tls", "sources", "trusted_hops", "outbound", "traces")
+_OF_TABLES = ("tls", "sources", "trusted_hops", "outbound", "traces", "calls_days")
 _OF_ENDPOINTS = ("limits", "max_body_mib", "sources", "provider")
 
 

@@ -30,7 +30,7 @@ from inference_provider.spec.identity_provider import is_this_machine
 from inference_provider.spec.resources import Resources
 from inference_provider.spec.service import ServiceSettings
 from inference_provider.spec.target import NAMESPACE
-from inference_provider.targets.answers import ALIKE, CUTTING
+from inference_provider.targets.answers import ALIKE, CUTTING, NO_CONSOLE
 from inference_provider.targets.kubernetes import callers, names
 from inference_provider.targets.kubernetes.inventory import NodeGpus, never_fits
 from inference_provider.targets.transport import tls_faults
@@ -268,9 +268,9 @@ def _collector_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
         if host and is_this_machine(host):
             reason = f"{host} is {pod} itself, where no collector listens"
             yield Fault(f"{field}.otlp_endpoint", reason, _NAME_ONE)
-    if spec.logs and spec.logs.retention_days:
+    if spec.logs and spec.logs.days_of("console"):
         reason = "the kubelet bounds what a container prints by size alone, not by age"
-        yield Fault("logs.retention_days", reason, "leave it out")
+        yield Fault("logs.retention_of", reason, NO_CONSOLE)
 
 
 def _storage_faults(spec: WorkspaceSpec) -> Iterator[Fault]:

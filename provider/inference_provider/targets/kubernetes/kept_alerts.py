@@ -81,6 +81,20 @@ class KeptAlerts:
             self._events = deque([*before, *self._events], maxlen=_MOST)
             return found.get(_STATES, "")
 
+    def expire(self, before: datetime) -> None:
+        """Remove the events of before a time. Raises TargetError; the next time tries again."""
+        with self._lock:
+            if not self._kept.is_begun:
+                if not self.is_there:
+                    return
+                self.begin()
+            lines = [one for one in self._events if not _is_before(one, before)]
+            if len(lines) == len(self._events):
+                return
+            self._events = deque(lines, maxlen=_MOST)
+            self._untold = True
+            self._write({})
+
     def tell(self, endpoint: str, name: str, message: str) -> None:
         """Have an event of an endpoint written down with what is written next."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -115,3 +129,10 @@ class KeptAlerts:
         every = {**data, **events}
         if self._kept.write(every if self._untold else data, every):
             self._untold = False
+
+
+def _is_before(line: str, limit: datetime) -> bool:
+    """Whether an event is of before a time; one without a time that can be read is."""
+    with suppress(ValueError, KeyError, TypeError):
+        return datetime.fromisoformat(json.loads(line)["time"]) < limit
+    return True

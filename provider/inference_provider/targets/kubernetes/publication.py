@@ -16,8 +16,9 @@ from inference_provider.observed import Kind, Record
 from inference_provider.targets.documents import Sections
 from inference_provider.targets.envoy.agent_errors import written
 from inference_provider.targets.envoy.child import EnvoyChild
+from inference_provider.targets.envoy.reported import reported, said_of_calls
 from inference_provider.targets.envoy.serving import Endpoints, Serving
-from inference_provider.targets.envoy.spans import said_of_traces, traces_to
+from inference_provider.targets.envoy.spans import said_of_traces
 from inference_provider.targets.envoy.waiting_room import WaitingRoom
 from inference_provider.targets.kept_environments import KeptEnvironments
 from inference_provider.targets.kubernetes import snapshot
@@ -125,12 +126,13 @@ class Publication:
 
     def edge(self) -> dict[str, Any]:
         """Return what the table says of all endpoints. Raises TargetError, rather than no TLS."""
-        traces = traces_to(traces_of(self._state), self._records.workspace)
-        return {**self._state.edge(), "traces": traces}
+        return {**self._state.edge(), **reported(self._state, self._records.workspace)}
 
-    def said_of_spans(self) -> str:
-        """Say where spans go; empty where none are declared."""
-        return said_of_traces(traces_of(self._state), self._serving.delivery.admin.stats)
+    def said_of_reports(self) -> str:
+        """Say where spans go, and for how long calls stay; empty where nothing is declared."""
+        spans = said_of_traces(traces_of(self._state), self._serving.delivery.admin.stats)
+        calls = said_of_calls(self._serving.delivery.calls_days)
+        return "; ".join(filter(None, (spans, calls)))
 
     def run(self) -> None:
         """Follow the namespace for ever."""

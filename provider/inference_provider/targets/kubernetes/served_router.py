@@ -1,6 +1,6 @@
 """The router of a workspace in a cluster, with what runs beside it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -15,11 +15,12 @@ from inference_provider.targets.kubernetes.router import Endpoints, KubernetesRo
 from inference_provider.targets.kubernetes.web_service import WebService
 from inference_provider.targets.kubernetes.whole import Whole
 from inference_provider.targets.kubernetes.workspace_service import WorkspaceService
-from inference_provider.targets.service_needs import traces_of
+from inference_provider.targets.service_needs import days_of, traces_of
 from inference_provider.workspace.ports import Tell
 from inference_provider.workspace.statuses import RouterAddress, RouterStatus
 
 _NO_SPANS = "it sends no spans: its image is of an older release"
+_NO_DAYS = "it keeps calls for as long as they have room: its image is of an older release"
 
 
 class ServedRouter(KubernetesRouter):
@@ -91,11 +92,19 @@ class ServedRouter(KubernetesRouter):
         found = super().status()
         if not found.runs:
             return found
-        if traces_of(self._state) and not (found.fault or "spans" in found.beside):
-            found = found.model_copy(update={"fault": _NO_SPANS})
+        if not found.fault:
+            missing = "; ".join(self._unreported(found.beside))
+            found = found.model_copy(update={"fault": missing})
         for one in self._companions:
             found = found.model_copy(update=_joined(found, one.told()))
         return found
+
+    def _unreported(self, said: str) -> Iterator[str]:
+        """Say what its pods would do, were their image not of a release that does not know it."""
+        if traces_of(self._state) and "spans" not in said:
+            yield _NO_SPANS
+        if days_of(self._state, "traffic") and "calls stay" not in said:
+            yield _NO_DAYS
 
     def _altered(self, whole: There) -> list[str]:
         found = super()._altered(whole)

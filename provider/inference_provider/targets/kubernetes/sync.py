@@ -174,7 +174,7 @@ class Sync:
             faults = "; ".join(filter(None, (fault, found.fault, page.fault if page else "")))
             about: dict[str, object] = {
                 "fault": faults,
-                "beside": self.publication.said_of_spans(),
+                "beside": self.publication.said_of_reports(),
                 "metrics_port": page.port if page else None,
             }
             return found.model_copy(update=about).model_dump(mode="json")

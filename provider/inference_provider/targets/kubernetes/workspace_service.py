@@ -16,7 +16,7 @@ from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.router_manifests import RouterSettings
 from inference_provider.targets.kubernetes.service_manifests import END_S, service_objects
 from inference_provider.targets.sent_logs import described
-from inference_provider.targets.service_needs import Needs, sent_to
+from inference_provider.targets.service_needs import Needs, days_of, sent_to
 from inference_provider.workspace.alert_states import notes_of
 from inference_provider.workspace.declared import any_declares
 from inference_provider.workspace.shifts import is_any_moving
@@ -48,6 +48,7 @@ class WorkspaceService(Companion):
             logs=sent_to(self._state),
             alerts=alerts,
             webhooks=False,
+            ages=days_of(self._state, "events") > 0,
         )
 
     def is_needed(self) -> bool:

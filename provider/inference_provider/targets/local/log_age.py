@@ -1,37 +1,51 @@
 """Logs of a workspace that are too old -> gone, where it declares for how many days they stay.
 
-A log is set aside when its first line is half as old as that, and what was set aside goes when its
-last line is: so no line gets older, and each gets at least half as old unless the size of its log
-ends it. Part of `watch.py`, so it imports only the standard library and modules of ours that do the
-same.
+Of what instances print too, which is written by this machine's own supervisord. Part of `watch.py`,
+so it imports only the standard library and modules of ours that do the same.
 """
 
 import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
-from inference_provider.targets.event_log import EventLog, log_of
+from inference_provider.targets.aging import (
+    Clock,
+    Rounds,
+    drop,
+    end_calls,
+    end_events,
+    limit_s,
+    set_aside,
+)
+from inference_provider.targets.event_log import EventLog
 from inference_provider.targets.local.log_times import begun_s, drop_times, logs_of_instances, parts
 
-EVERY_S = 300.0
-_DAY_S = 86_400
-_LONGEST_BYTES = 65_536
-"""Of a first line, which says when it was written."""
+TRAFFIC, EVENTS, CONSOLE = "traffic", "events", "console"
 
 
-def retention_days(workspace_folder: Path) -> int:
-    """Return for how many days a workspace keeps its logs; 0 for as long as they have room."""
+class Kept(NamedTuple):
+    """For how many days a workspace keeps its logs, and which."""
+
+    days: int = 0
+    """0 for as long as they have room."""
+    of: tuple[str, ...] = (TRAFFIC, EVENTS, CONSOLE)
+
+
+def kept(workspace_folder: Path) -> Kept:
+    """Return what a workspace declares, as far as it can be read."""
     workspace = workspace_folder.resolve().name  # the folder may be given as `..`
     name = quote(f"Workspace.{workspace}", safe="")
     with suppress(OSError, ValueError, TypeError, AttributeError):
         record = json.loads((workspace_folder / "records" / f"{name}.json").read_bytes())
-        return int((record["properties"].get("logs") or {}).get("retention_days") or 0)
-    return 0
+        logs = record["properties"].get("logs") or {}
+        return Kept(
+            int(logs.get("retention_days") or 0), tuple(logs.get("retention_of", Kept().of))
+        )
+    return Kept()
 
 
 class LogAge:
@@ -43,7 +57,7 @@ class LogAge:
         events: EventLog,
         access_log: Path,
         reopen: Callable[[], None],
-        clock_s: Callable[[], float] = time.time,
+        clock_s: Clock = time.time,
     ) -> None:
         """Prepare to look.
 
@@ -55,59 +69,28 @@ class LogAge:
             clock_s: Seconds since 1970.
         """
         self._folder, self._events, self._access_log = folder, events, access_log
-        self._reopen, self._clock_s = reopen, clock_s
-        self._next_s = 0.0
+        self._reopen, self._rounds = reopen, Rounds(clock_s)
 
     def look(self) -> None:
         """Look, unless that was a moment ago. Raises OSError."""
-        now_s = self._clock_s()
-        if self._next_s - EVERY_S <= now_s < self._next_s:  # a clock that was set back starts again
+        now_s = self._rounds.due_s()
+        if now_s is None:
             return
-        self._next_s = now_s + EVERY_S
-        if days := retention_days(self._folder):
-            self._end_before(now_s - days * _DAY_S / 2)
+        days, of = kept(self._folder)
+        before_s = limit_s(now_s, days)
+        if days and EVENTS in of:
+            end_events(self._events, before_s)
+        if days and TRAFFIC in of:
+            end_calls(parts(self._access_log), before_s)
+        if days and CONSOLE in of:
+            self._end_printed(before_s)
 
-    def _end_before(self, limit_s: float) -> None:
-        _drop(self._older_events(), limit_s)
-        self._events.set_aside(lambda: _written_s(log_of(self._folder)) < limit_s)
-        _drop(parts(self._access_log)[1:], limit_s)
-        if _written_s(self._access_log) < limit_s:
-            _set_aside(self._access_log)
-        set_aside = False
+    def _end_printed(self, before_s: float) -> None:
+        is_set_aside = False
         for log in logs_of_instances(self._folder / "logs"):
-            _drop(parts(log)[1:], limit_s)
-            if begun_s(log) < limit_s:
-                set_aside = True
-                _set_aside(log)
-        if set_aside:
+            drop(parts(log)[1:], before_s, drop_times)
+            if begun_s(log) < before_s:
+                is_set_aside = True
+                set_aside(parts(log))
+        if is_set_aside:
             self._reopen()
-
-    def _older_events(self) -> tuple[Path]:
-        log = log_of(self._folder)
-        return (log.with_name(f"{log.name}.1"),)
-
-
-def _drop(files: tuple[Path, ...], limit_s: float) -> None:
-    for path in files:
-        with suppress(FileNotFoundError):
-            if path.stat().st_mtime < limit_s:
-                path.unlink()
-                drop_times(path)
-
-
-def _set_aside(log: Path) -> None:
-    for newer, older in reversed([*pairwise(parts(log))]):
-        with suppress(FileNotFoundError):
-            newer.replace(older)
-
-
-def _written_s(log: Path) -> float:
-    """Return when the first line of a log of JSON was written; infinite where there is none."""
-    try:
-        with log.open("rb") as file:
-            first = json.loads(file.readline(_LONGEST_BYTES))
-        return datetime.fromisoformat(first.get("ts") or first["time"]).timestamp()
-    except FileNotFoundError:
-        return float("inf")
-    except (ValueError, KeyError, TypeError, AttributeError):  # empty, or cut short by a full disk
-        return log.stat().st_mtime if log.stat().st_size else float("inf")
