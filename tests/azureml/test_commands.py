@@ -2,7 +2,11 @@
 
 import pytest
 
+from inference_provider.errors import SpecError
+from inference_provider.files import load_azure
+from inference_provider.files.azureml.overrides import Overrides
 from inference_provider.observed import Kind, ResourceId
+from tests.azureml.conftest import BLUE
 
 FILES = ("azure/endpoint.yml", "azure/blue-deployment.yml")
 
@@ -169,3 +173,23 @@ def test_a_placeholder_of_a_stack_file_is_plain_text_in_azure_ml_yaml(folder):
     assert "WORKER_COUNT: $${env:HOME}" in converted
     folder.write("azure/stack.yaml", converted)
     assert folder.run("plan", "azure/stack.yaml").stdout.startswith("no changes")
+
+
+def test_a_deployment_alone_is_enough_to_serve_it(folder):
+    folder.write("azure/blue-deployment.yml", BLUE.replace("endpoint_name: iris\n", ""))
+    loaded = load_azure([folder.path / "azure/blue-deployment.yml"], Overrides(), alone=True)
+    assert [one.name for one in loaded.spec.endpoints] == ["local"]
+    with pytest.raises(SpecError, match="endpoint_name: this field is missing"):
+        load_azure([folder.path / "azure/blue-deployment.yml"], Overrides())
+
+
+def test_an_endpoint_that_is_given_is_the_one_that_is_served(folder):
+    folder.write("azure/blue-deployment.yml", BLUE.replace("endpoint_name: iris\n", ""))
+    loaded = load_azure([folder.path / "azure"], Overrides(), alone=True)
+    assert [one.name for one in loaded.spec.endpoints] == ["iris"]
+
+
+def test_options_of_a_split_are_refused_where_one_deployment_runs(folder):
+    done = folder.run("serve", "azure", "--all-traffic")
+    assert done.exit_code == 1
+    assert "--all-traffic: one deployment runs, and gets all requests; leave it out" in done.stderr

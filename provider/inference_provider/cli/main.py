@@ -38,6 +38,7 @@ COMMANDS = {
     "drift": Entry("drift", "Show what differs from the stack file, why, and who changed it."),
     "down": Entry("down", "Delete everything that carries the stack's label."),
     "convert": Entry("convert", "Print the stack file that Azure ML YAML stands for."),
+    "serve": Entry("serve", "Run one deployment in the foreground, from the files as they are."),
     "start": Entry(
         "start_stop", "Start everything that is recorded again, for example after a reboot."
     ),

@@ -77,13 +77,19 @@ class Session:
         """Return how many servers start at once, where a person has not said it too."""
         return wanted or at_once(self.target)
 
-    def read_stack(self, asked: Path | Given) -> Stack:
-        """Load what a command names. Raises SpecError with every fault in it."""
+    def read_stack(self, asked: Path | Given, *, alone: bool = False) -> Stack:
+        """Load what a command names. Raises SpecError with every fault in it.
+
+        Args:
+            asked: The files.
+            alone: Whether a deployment of Azure ML YAML may come without its endpoint.
+        """
         given = Given.of(asked)
         if given.is_azure:
-            loaded = load_azure(given.files, given.options)
+            loaded = load_azure(given.files, given.options, alone=alone)
             stack = Stack.of(loaded.spec)
-            self._tell_name(given)
+            if not alone:
+                self._tell_name(given)
             for note in loaded.azure.notes:
                 self.err.print(one_line(f"note: {note}"), markup=False)
         else:

@@ -58,16 +58,22 @@ def folder_of(paths: Sequence[Path]) -> Path:
 
 
 def read_azure(
-    paths: Sequence[Path], options: Overrides, base: Path | None = None, *, containers: bool = False
+    paths: Sequence[Path],
+    options: Overrides,
+    base: Path | None = None,
+    *,
+    containers: bool = False,
+    alone: bool = False,
 ) -> AzureStack:
-    """Read files and folders of Azure ML YAML.
+    """Read files and folders of Azure ML YAML; the arguments are those of `azure_stack`.
 
     Raises:
         SpecError: Nothing of it can be served; with every fault in all of them.
     """
     documents, faults = read_documents(paths, options.variables)
     name, base = options.stack or named_after(folder_of(paths)), base or folder_of(paths)
-    return azure_stack(documents, faults, options, name, base, containers=containers)
+    said = {"containers": containers, "alone": alone}
+    return azure_stack(documents, faults, options, name, base, **said)
 
 
 def azure_stack(
@@ -78,6 +84,7 @@ def azure_stack(
     base: Path,
     *,
     containers: bool,
+    alone: bool = False,
 ) -> AzureStack:
     """Return what documents declare, once options have changed them.
 
@@ -88,27 +95,40 @@ def azure_stack(
         name: Of the stack.
         base: The folder that paths in it are to be relative to; absolute.
         containers: Whether instances run in containers.
+        alone: Whether a deployment may come without its endpoint, which then is one of defaults.
 
     Raises:
         SpecError: Nothing of it can be served; with every fault in all of them.
     """
     unread = bool(faults)  # rules between documents would miss what is not read
     faults += override(documents, options)
+    if alone:
+        _name_endpoints(documents)
     for document in documents:
         faults += checked(document)
     unserved = [_unserved(one) for one in documents if KINDS[one.kind].unserved]
     if unserved or unread or not documents:
         raise SpecError(_sorted([*unserved, *faults]), SOURCE)
     mapped = mapped_of(documents, base, containers=containers)
+    if alone:
+        mapped.add_endpoints()
     faults += mapped.faults
     return AzureStack(
         {"name": name, **mapped.listings},
         base,
-        (*mapped.notes, *_unreached(mapped)),
+        (*mapped.notes, *([] if alone else _unreached(mapped))),
         _placed_by(mapped),
         frozenset((fault.file, fault.path) for fault in faults),
         tuple(faults),
     )
+
+
+def _name_endpoints(documents: Sequence[AzureDocument]) -> None:
+    """Give each deployment that names no endpoint the one that is there, or one of its own."""
+    there = [one.value.get("name") for one in documents if one.kind == "online_endpoint"]
+    for document in documents:
+        if document.kind == "online_deployment":
+            document.value.setdefault("endpoint_name", there[0] if there else "local")
 
 
 def _unserved(document: AzureDocument) -> Fault:

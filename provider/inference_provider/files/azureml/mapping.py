@@ -59,6 +59,14 @@ class Mapped:
         for part, path in parts.items():
             self.origins[f"{place}.{part}"] = Origin(origin.document, path)
 
+    def add_endpoints(self) -> None:
+        """Add the endpoints that deployments name and that no document is."""
+        there = {one.get("name") for one in self.listings.get("endpoints", ())}
+        for i, one in enumerate(self.listings.get("deployments", ())):
+            if (name := one["endpoint"]) not in there:
+                there.add(name)
+                self.add("endpoints", {"name": name}, self.origins[f"deployments.{i}"])
+
 
 @dataclass
 class _Mapping:
