@@ -9,6 +9,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+from inference_provider.errors import TargetError
 from inference_provider.spec.target import KubernetesPlace
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.kept_folder import KeptFolder
@@ -67,13 +68,22 @@ def opened(workspace: str, port: str, scheme: str, pages: str) -> Place:
 def _await(state: State, scheme: str, probes: Probes) -> None:
     """Wait for what this pod was made for: it starts before that is recorded."""
     until_s = time.monotonic() + _DECLARED_S
-    while not state.of_workspace("service") or state.scheme != scheme:
+    while fault := _undeclared(state, scheme):
         if time.monotonic() > until_s:
-            sys.exit(
-                f"it is to speak {scheme}, which the workspace does not; `inferctl up` mends it"
-            )
+            sys.exit(fault)
         probes.looks("requests")
         time.sleep(1)
+
+
+def _undeclared(state: State, scheme: str) -> str:
+    """Say why the workspace has not declared what this pod is; empty where it has."""
+    try:
+        record = state.own_record()
+        if record and record.properties.get("service") and state.scheme == scheme:
+            return ""
+    except TargetError as fault:
+        return str(fault)
+    return f"it is to speak {scheme}, which the workspace does not; `inferctl up` mends it"
 
 
 def _watch(port: int, probes: Probes) -> None:

@@ -348,6 +348,36 @@ def test_one_that_does_not_start_fails_no_up_which_tells_why(api, engine, contro
     assert lost in seen(engine).degraded
 
 
+def test_policies_of_others_that_keep_it_from_the_api_server_are_named(
+    api, engine, controllers, monkeypatch
+):
+    monkeypatch.setattr(companion, "_START_S", 0.0)
+    monkeypatch.setattr(role_pods, "STUCK_S", 0.2)
+    web = {"pulumi-inference/role": "web"}
+    for name, spec in {
+        "deny-all": {"podSelector": {}, "policyTypes": ["Egress"]},
+        "others": {"podSelector": {"matchLabels": {"app": "x"}}, "policyTypes": ["Egress"]},
+        "web-in": {"podSelector": {"matchLabels": web}, "policyTypes": ["Ingress"]},
+    }.items():
+        about = {"name": name, "namespace": "lab"}
+        policy = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy"}
+        policies = POLICY.rpartition("/")[0]
+        there = api.put(f"{policies}/{name}", {**policy, "metadata": about, "spec": spec})
+        there["metadata"]["managedFields"] = [{"manager": "kubectl"}]
+
+    def status_of(pod):
+        if not pod["metadata"]["name"].startswith("inference-web-"):
+            return None
+        ended = {"terminated": {"exitCode": 1, "reason": "Error"}}
+        one = {"name": "web", "restartCount": 4, "state": ended}
+        return {"phase": "Running", "containerStatuses": [one]}
+
+    controllers.status_of = status_of
+    api.logs["inference-web-0"] = "its API server https://10.0.0.1 does not answer: timed out\n"
+    apply(engine, stack())
+    assert "timed out; NetworkPolicy deny-all limits what it reaches" in seen(engine).degraded
+
+
 def test_one_that_has_just_been_made_starts_and_is_no_drift(api, engine, controllers, monkeypatch):
     monkeypatch.setattr(role_pods, "START_S", 0.2)
 

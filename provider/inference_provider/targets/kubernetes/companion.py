@@ -16,7 +16,14 @@ from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.account_tokens import with_account
 from inference_provider.targets.kubernetes.applied import apply_if_free, delete_ours, foreign
 from inference_provider.targets.kubernetes.client import Client
-from inference_provider.targets.kubernetes.objects import DEPLOYMENT, Object, kind_of, name_of
+from inference_provider.targets.kubernetes.objects import (
+    DEPLOYMENT,
+    POLICY,
+    Object,
+    kind_of,
+    name_of,
+)
+from inference_provider.targets.kubernetes.observed_objects import confining, listed_if_allowed
 from inference_provider.targets.kubernetes.pods import is_ending, trouble_of
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.role_pods import RolePods
@@ -173,6 +180,14 @@ class Companion(ABC):
             if said.strip():
                 return f"it says: {said.strip()}"
         return "it starts, or does not answer"
+
+    def _why(self, pods: Sequence[Object]) -> str:
+        """Say why its pods are not ready, and which policies of others may be why."""
+        why, records = self._pods.why(pods), self._records
+        if "does not answer" not in why:  # the API server, to the pod
+            return why
+        there = listed_if_allowed(self._client, records.namespace, POLICY, "") or {}
+        return why + confining(there.values(), records.workspace, self.role)
 
     def left(self, there: Mapping[Any, Object]) -> Iterator[str]:
         """Yield what of it is there though it is not needed.

@@ -137,9 +137,9 @@ def opening(policies: Iterable[Object], workspace: str) -> Iterator[Object]:
             yield one
 
 
-def confining(policies: Iterable[Object], workspace: str) -> str:
-    """Say which policies of others limit what routers reach; empty where none does."""
-    labels = names.labels(workspace, names.ROUTER)
+def confining(policies: Iterable[Object], workspace: str, role: str = names.ROUTER) -> str:
+    """Say which policies of others limit what pods of a role reach; empty where none does."""
+    labels = names.labels(workspace, role)
     found = [
         name_of(one)
         for one in policies

@@ -84,7 +84,7 @@ class WebService(Companion):
         yield from filter(None, told)
 
     def _lost(self, pods: list[Object]) -> str:
-        return f"the service on {self._url} does not run: {self._pods.why(pods)}"
+        return f"the service on {self._url} does not run: {self._why(pods)}"
 
     @property
     def _url(self) -> str:

@@ -83,5 +83,5 @@ class WorkspaceService(Companion):
             return {"beside": f"{needs.name} starts", "alerts": notes}
         return {
             "alerts": notes,
-            "missing": f"the {needs.name} does not run: {needs.lost}; {self._pods.why(pods)}",
+            "missing": f"the {needs.name} does not run: {needs.lost}; {self._why(pods)}",
         }
