@@ -224,6 +224,6 @@ def _written_in(path: Path) -> Iterator[Path]:
 
 
 def _shown(changed: Collection[str]) -> str:
-    files = [one for one in changed if not os.path.isdir(one)]
+    files = [one for one in changed if os.path.isfile(one)]  # not what an editor wrote beside them
     first, *others = map(os.path.relpath, files or changed)
     return f"{first} and {len(others)} more" if others else first
