@@ -232,9 +232,9 @@ def _pin(
 
 def _find(asked: Reference, references: list[Reference]) -> Reference | None:
     fitting = [one for one in references if asked.fits(one.name, one.version)]
-    return max(fitting, key=lambda one: _version_order(one.version or ""), default=None)
+    return max(fitting, key=lambda one: version_order(one.version or ""), default=None)
 
 
-def _version_order(version: str) -> tuple[int, int, str]:
-    """Sort numeric versions by number (10 after 9), and after all other texts."""
+def version_order(version: str) -> tuple[int, int, str]:
+    """Return what versions are ordered by: numbers by number, and after all other texts."""
     return (1, int(version), "") if version.isdigit() else (0, 0, version)

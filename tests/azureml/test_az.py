@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from inference_provider.observed import Kind, ResourceId
+from inference_provider.observed import Actor, Claim, Kind, ResourceId
 
 ENDPOINT = "azure/endpoint.yml"
 BLUE = "azure/blue-deployment.yml"
@@ -211,6 +211,21 @@ def test_a_stack_that_is_named_is_changed_and_its_drift_says_so(az, monkeypatch)
     assert "instance_count" in found.stdout
 
 
+def test_what_a_pulumi_stack_holds_is_changed_by_its_name_and_that_is_said(az):
+    az.folder.run("up", "azure", "--all-traffic")
+    split = ResourceId(kind=Kind.TRAFFIC, workspace="default", name="iris")
+    claim = Claim(holder="Pulumi stack 'dev' of project 'azure'", entry="urn", incarnation="1")
+    az.folder.target.transfer(split, "azure", Actor(user="ann"), claim)
+    said = az.both(
+        "online-endpoint", "update", "-n", "iris", "--traffic", "blue=0", "--stack", "azure"
+    )[1]
+    assert said.startswith(
+        "note: 1 of these is held by Pulumi stack 'dev' of project 'azure'; its next refresh will"
+        " show these changes\n"
+    )
+    assert az.record(Kind.TRAFFIC, "iris").claim == claim
+
+
 def test_the_journal_names_the_verb(served):
     (*_, entry) = served.folder.target.journal("default")
     assert entry.actor.command == "inferctl az online-deployment create"
@@ -269,7 +284,7 @@ def test_a_wrong_command_line_exits_2(az, line, said):
         ),
         (
             "online-endpoint update -n iris --traffic green=100",
-            "no deployment 'green' behind endpoint 'iris'",
+            "  traffic.green: no deployment 'green' behind endpoint 'iris'; declare the deployment",
         ),
         ("online-endpoint update -n iris", "nothing is to be changed"),
         (

@@ -19,6 +19,9 @@ _REFUSED = {
     "--local-enable-gpu": "ask for GPUs by resources.limits, whose `nvidia.com/gpu` is their count",
     "--package-model": "model packages are not supported; name an environment",
     "--with-package": "model packages are not supported; name an environment",
+    "--registry-name": "a registry of Azure cannot be reached; assets are of a workspace",
+    "--datastore": "there is no datastore; name a local folder or file",
+    "--stage": "a model has no stage; write it as a tag",
 }
 
 
@@ -38,6 +41,8 @@ def parser() -> argparse.ArgumentParser:
     groups = whole.add_subparsers(dest="group", required=True, metavar="GROUP")
     _endpoint_verbs(_group(groups, "online-endpoint", "Online endpoints."))
     _deployment_verbs(_group(groups, "online-deployment", "Deployments behind an endpoint."))
+    _asset_verbs(_group(groups, "model", "Models of the workspace."), "model")
+    _asset_verbs(_group(groups, "environment", "Environments of the workspace."), "environment")
     return whole
 
 
@@ -142,6 +147,41 @@ def _deployment_verbs(verbs: Any) -> None:
         "-c", "--container", choices=("inference-server", "storage-initializer"),
         default="inference-server", help="Whose.",
     )  # fmt: skip
+
+
+_OF_ASSET = {
+    "model": (
+        ("-p", "--path", "Folder or file."),
+        ("-t", "--type", "custom_model, mlflow_model or triton_model."),
+    ),
+    "environment": (
+        ("-i", "--image", "Image."),
+        ("-c", "--conda-file", "File of packages."),
+        ("-b", "--build-context", "Folder that an image is built of."),
+        ("-d", "--dockerfile-path", "Dockerfile in it."),
+        ("", "--os-type", "linux."),
+    ),
+}
+"""Options of `create` by kind: short, long, help."""
+
+
+def _asset_verbs(verbs: Any, kind: str) -> None:
+    create = _verb(verbs, "create", f"Keep a version of a{'n' * (kind[0] == 'e')} {kind}.")
+    _changes(create)
+    for short, long, text in _OF_ASSET[kind]:
+        names = (name for name in (short, long) if name)
+        create.add_argument(*names, metavar=long[2:].upper(), help=text)
+    create.add_argument("--description", metavar="TEXT", help="What it is.")
+    create.add_argument("--tags", nargs="+", default=[], metavar="NAME=VALUE", help="Tags.")
+    show = _verb(verbs, "show", "Print one version.")
+    show.add_argument("-l", "--label", choices=("latest",), help="In place of a version.")
+    listed = _verb(verbs, "list", "List the latest versions; with --name all of one.")
+    for made in (create, show, listed):
+        _name(made, kind)
+        _refuse(made, "--registry-name")
+        if made is not listed:
+            made.add_argument("-v", "--version", metavar="VERSION", help="Version.")
+    _refuse(create, "--datastore", *(["--stage"] if kind == "model" else []))
 
 
 def parsed(words: Sequence[str]) -> argparse.Namespace:

@@ -11,7 +11,7 @@ from inference_provider.cli.az.site import Site
 from inference_provider.cli.keys import read_keys
 from inference_provider.cli.score import asked, failure, largest_mib, read_body
 from inference_provider.errors import InferenceError, TargetError
-from inference_provider.observed import ObservedResource
+from inference_provider.observed import Kind, ObservedResource
 from inference_provider.printable import coloured
 from inference_provider.workspace.logged import LogQuery
 
@@ -64,9 +64,12 @@ def regenerate_keys(site: Site) -> None:
 
 def print_logs(site: Site) -> None:
     """Print the last lines of what a deployment's instances have printed."""
-    there = site.deployment()
+    name = f"{site.required('--endpoint-name')}/{site.required('--name')}"
+    deployment, target = site.id_of(Kind.DEPLOYMENT, name), site.session.target
+    if not target.has_logs(deployment):  # one whose first start failed has logs alone
+        site.deployment()
     query = LogQuery(lines=site.asked.lines, container=site.asked.container)
-    for line in site.session.target.logs(there.id, query):
+    for line in target.logs(deployment, query):
         print(coloured(f"{line.instance}: {line.text}"))
 
 

@@ -31,6 +31,8 @@ VERBS = {
         "delete": "deployments.delete",
         "get-logs": "calls.print_logs",
     },
+    "model": {"create": "assets.create", "show": "assets.show", "list": "assets.listed"},
+    "environment": {"create": "assets.create", "show": "assets.show", "list": "assets.listed"},
 }
 """Function of each verb: takes a Site, returns what is printed; null prints nothing."""
 

@@ -1,8 +1,10 @@
 """`-f`, `--set` and the names of a command line -> what they declare of a workspace."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from inference_provider.cli.az.site import Missing, Site
 from inference_provider.desired import identify
@@ -15,10 +17,29 @@ from inference_provider.files.lines import read_document
 from inference_provider.files.stack_file import stack_of_azure
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.part import Part, part_of
+from inference_provider.spec import SpecModel
 from inference_provider.spec.kinds import LISTED
 from inference_provider.spec.target import on_this_machine
 
 COMMAND_LINE = "the command line"
+_ITEM = re.compile(r"^[a-z_]+\.\d+\.")
+"""How the path of a fault in a stack begins: `traffic.0.`"""
+_REMEDIES = {
+    "declare it under models": "create it by `inferctl az model create`, or write it inline",
+    "declare it under environments": (
+        "create it by `inferctl az environment create`, or write it inline"
+    ),
+}
+
+
+class Written(NamedTuple):
+    """What a file and the options of a command line are, before they are merged."""
+
+    documents: list[AzureDocument]
+    faults: list[Fault]
+    """Of what could not be read."""
+    base: Path
+    """What paths of the documents are made relative to."""
 
 
 def declared(site: Site, kind: str, options: Overrides, value: dict[str, Any]) -> AzureStack:
@@ -33,33 +54,43 @@ def declared(site: Site, kind: str, options: Overrides, value: dict[str, Any]) -
     Raises:
         SpecError: There is no such document.
     """
-    documents, faults, base = _documents(site, kind)
-    for document in documents:
+    return merged(site, written(site, kind, value), options)
+
+
+def written(site: Site, kind: str, value: dict[str, Any]) -> Written:
+    """Read the file of a command line, or make a document; see `declared`."""
+    found = _documents(site, kind)
+    for document in found.documents:
         document.value.update(value)
         document.from_options.update(value)
         _refuse_another_kind(document, kind)
+    return found
+
+
+def merged(site: Site, found: Written, options: Overrides) -> AzureStack:
+    """Return what documents declare with options over them, which change the documents."""
     sets = tuple(pair for pairs in site.asked.sets for pair in pairs)
-    options = replace(options, sets=sets)
+    options, name = replace(options, sets=sets), site.stack.name
     containers = not on_this_machine(site.session.place)
-    azure = azure_stack(documents, faults, options, site.stack.name, base, containers=containers)
+    azure = azure_stack(*found[:2], options, name, found.base, containers=containers)
     for note in azure.notes:
         site.note(note)
     return azure._replace(value=_placed(site, azure.value))
 
 
-def _documents(site: Site, kind: str) -> tuple[list[AzureDocument], list[Fault], Path]:
+def _documents(site: Site, kind: str) -> Written:
     file = site.asked.file
     if file is None:
         lines = read_document("{}").lines
         made = AzureDocument(Path.cwd() / "-", COMMAND_LINE, kind, {}, lines)
-        return [made], [], Path.cwd()
+        return Written([made], [], Path.cwd())
     if Path(file).is_dir():
         fault = Fault("--file", f"'{file}' is a folder", "name one file")
         raise SpecError((fault,), COMMAND_LINE)
     documents, faults = read_documents([Path(file)], {})
     remedy = "replace it in the file first"
     told = [replace(f, remedy=remedy) if f.remedy.startswith("add --var") else f for f in faults]
-    return documents, told, folder_of([Path(file)])
+    return Written(documents, told, folder_of([Path(file)]))
 
 
 def _refuse_another_kind(document: AzureDocument, kind: str) -> None:
@@ -95,6 +126,19 @@ def _named(site: Site, listing: str, item: dict[str, Any]) -> dict[str, Any]:
     return named
 
 
+def part_of_specs(site: Site, wanted: Mapping[ResourceId, SpecModel]) -> Part:
+    """Return a part in which some specs are others than the workspace holds, or new.
+
+    Raises:
+        SpecError: With every broken rule between resources, by its field alone.
+    """
+    try:
+        return site.held.with_specs(site.stack.name, wanted)
+    except SpecError as exc:
+        faults = (replace(one, path=_ITEM.sub("", one.path)) for one in exc.faults)
+        raise SpecError(tuple(faults), COMMAND_LINE) from None
+
+
 def part_with(site: Site, azure: AzureStack) -> Part:
     """Return what is declared, beside what the workspace holds.
 
@@ -102,7 +146,11 @@ def part_with(site: Site, azure: AzureStack) -> Part:
         SpecError: With every fault in it, and in files that it names.
     """
     there = site.held.listings
-    spec = stack_of_azure(azure, there)
+
+    def place(fault: Fault) -> Fault:
+        return azure.place(replace(fault, remedy=_REMEDIES.get(fault.remedy, fault.remedy)))
+
+    spec = stack_of_azure(azure._replace(place=place), there)
     known = {id(one) for found in there.values() for one in found}
     wanted = [
         identify(row.kind, one)

@@ -6,7 +6,7 @@ from typing import Any
 
 from inference_provider.cli.az import shown
 from inference_provider.cli.az.changes import apply_part, remove_part
-from inference_provider.cli.az.declared import COMMAND_LINE, declared, part_with
+from inference_provider.cli.az.declared import COMMAND_LINE, declared, part_of_specs, part_with
 from inference_provider.cli.az.documents import named
 from inference_provider.cli.az.endpoints import what_goes_with
 from inference_provider.cli.az.site import Missing, Site
@@ -17,7 +17,9 @@ from inference_provider.files.azureml.overrides import Overrides
 from inference_provider.files.azureml.updates import updated
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.part import Part
-from inference_provider.spec import DeploymentSpec
+from inference_provider.spec import DeploymentSpec, WorkspaceSpec
+from inference_provider.spec.instance_type import sized
+from inference_provider.spec.resources import Resources
 
 _CODE = "code_configuration"
 
@@ -76,17 +78,25 @@ def _updated(site: Site) -> Part:
     if azure.faults:
         raise SpecError(azure.faults, COMMAND_LINE)
     (item,) = azure.value["deployments"]
-    changed = updated(spec, item, paths)
+    changed = updated(_unsized(site, spec) if "instance_type" in item else spec, item, paths)
     has_code = any(path in (_CODE, f"{_CODE}.code") for path in paths)
     if has_code:
         folder = SourceFolder(Path.cwd())
         if faults := file_faults(changed, folder):
             raise SpecError(faults, COMMAND_LINE)
         changed = with_content_hash(changed, folder)
-    part = site.held.with_specs(site.stack.name, {there.id: changed})
+    part = part_of_specs(site, {there.id: changed})
     if has_code:
         return part
     return Part(**{**vars(part), "kept": frozenset({there.id})})
+
+
+def _unsized(site: Site, spec: DeploymentSpec) -> DeploymentSpec:
+    """Return a deployment without the amounts that its instance type has given it."""
+    space = site.held.specs.get(ResourceId.of_workspace(site.workspace))
+    own = space.instance_types if isinstance(space, WorkspaceSpec) else {}
+    bare = spec.model_copy(update={"resources": Resources()})
+    return bare if sized(bare, own) == spec else spec
 
 
 def _refuse_unchangeable(site: Site, deployment: ResourceId, paths: Collection[str]) -> None:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from inference_provider.cli.az import shown
 from inference_provider.cli.az.changes import apply_part, remove_part
-from inference_provider.cli.az.declared import COMMAND_LINE, declared, part_with
+from inference_provider.cli.az.declared import COMMAND_LINE, declared, part_of_specs, part_with
 from inference_provider.cli.az.site import Site
 from inference_provider.cli.az.traffic import traffic_item
 from inference_provider.errors import Fault, SpecError, TargetError
@@ -75,7 +75,7 @@ def _updated(site: Site) -> Part:
     if not wanted:
         fault = Fault("--set", "nothing is to be changed", "pass --traffic, or --set PATH=VALUE")
         raise SpecError((fault,), COMMAND_LINE)
-    return site.held.with_specs(site.stack.name, wanted)
+    return part_of_specs(site, wanted)
 
 
 def _paths(sets: list[list[str]]) -> set[str]:

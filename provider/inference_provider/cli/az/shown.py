@@ -2,7 +2,11 @@
 
 from typing import Any
 
-from inference_provider.cli.az.documents import deployment_document, endpoint_document
+from inference_provider.cli.az.documents import (
+    asset_document,
+    deployment_document,
+    endpoint_document,
+)
 from inference_provider.cli.az.site import Site
 from inference_provider.observed import Kind, ObservedResource, ResourceId
 
@@ -34,7 +38,7 @@ def made(site: Site, id_: ResourceId) -> Any:
     there = after.find(id_.kind, id_.name)
     if id_.kind == Kind.ENDPOINT:
         return _endpoint(after, there)
-    return deployment_document(there)
+    return deployment_document(there) if id_.kind == Kind.DEPLOYMENT else asset_document(there)
 
 
 def _endpoint(site: Site, endpoint: ObservedResource) -> dict[str, Any]:
