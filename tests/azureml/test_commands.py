@@ -1,6 +1,7 @@
 """inferctl takes Azure ML YAML where it takes a stack file."""
 
 import pytest
+import yaml
 
 from inference_provider.errors import SpecError
 from inference_provider.files import load_azure
@@ -163,6 +164,30 @@ def test_what_convert_prints_is_planned_as_no_change(folder):
     folder.run("up", *FILES, "--all-traffic")
     folder.write("azure/stack.yaml", folder.run("convert", *FILES, "--all-traffic").stdout)
     assert folder.run("plan", "azure/stack.yaml").stdout == "no changes; 6 unchanged\n"
+
+
+@pytest.mark.parametrize("target", ["docker", "kubernetes"])
+def test_what_is_converted_for_containers_keeps_the_image_and_the_instance_type(folder, target):
+    done = folder.run("convert", *FILES, "--target", target)
+    stack = yaml.safe_load(done.stdout)
+    assert stack["workspaces"] == [{"name": "default", "target": target}]
+    assert stack["deployments"][0]["instance_type"] == "Standard_DS3_v2"
+    image = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04:latest"
+    assert stack["environments"][0]["image"] == image
+    assert "is not used" not in done.stderr
+
+
+def test_an_endpoint_of_no_public_network_is_for_this_machine_alone(folder):
+    endpoint = "name: iris\nauth_mode: key\npublic_network_access: disabled\n"
+    folder.write("azure/endpoint.yml", endpoint)
+    folder.run("up", *FILES)
+    ranges = recorded(folder, Kind.ENDPOINT, "iris")["allowed_source_ranges"]
+    assert list(ranges) == ["127.0.0.0/8", "::1"]
+    assert folder.run("convert", *FILES, "--target", "docker").stderr.splitlines()[1:] == [
+        "  azure/endpoint.yml line 3: public_network_access: 'disabled' does not say which"
+        " addresses may call, outside of this machine; leave it out, and write"
+        " allowed_source_ranges in the stack file",
+    ]
 
 
 def test_a_placeholder_of_a_stack_file_is_plain_text_in_azure_ml_yaml(folder):

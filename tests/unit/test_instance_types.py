@@ -162,6 +162,10 @@ def test_sizes_of_azure_are_known_and_a_workspace_may_give_them_other_amounts():
     assert said(typed("Standard_NC4as_T4_v3", own)) == {"requests": {}, "limits": {"gpu": 1}}
 
 
+def test_a_size_of_azure_is_known_in_any_case():
+    assert said(typed("STANDARD_NC4AS_T4_V3"))["limits"] == {"cpu": "4", "memory": "28Gi", "gpu": 1}
+
+
 def test_every_size_of_azure_is_a_valid_type():
     for name in AZURE_SIZES:
         assert blue(typed(name)).spec.resources.limits.cpu

@@ -1,6 +1,8 @@
 """`convert`: print the stack file that Azure ML YAML stands for. Changes nothing."""
 
 import os
+from enum import StrEnum
+from typing import Annotated
 
 import typer
 
@@ -11,8 +13,23 @@ from inference_provider.files.azureml.converted import converted
 from inference_provider.files.stack_file import load_azure
 
 
+class ConvertTo(StrEnum):
+    """Where the instances of a converted stack run."""
+
+    local = "local"
+    docker = "docker"
+    kubernetes = "kubernetes"
+
+
 @takes_files
-def convert(ctx: typer.Context, given: Given) -> None:
+def convert(
+    ctx: typer.Context,
+    given: Given,
+    target: Annotated[
+        ConvertTo,
+        typer.Option("--target", help="Where its instances run: an image needs containers."),
+    ] = ConvertTo.local,
+) -> None:
     """Print the stack file that Azure ML YAML stands for.
 
     Its paths are relative to the folder that the first line names.
@@ -20,7 +37,7 @@ def convert(ctx: typer.Context, given: Given) -> None:
     if not given.is_azure:
         fault = Fault(str(given.file), "not Azure ML YAML", "pass its files, or a folder of them")
         raise SpecError((fault,), "the command line")
-    session, loaded = session_of(ctx), load_azure(given.files, given.options)
+    session, loaded = session_of(ctx), load_azure(given.files, given.options, target)
     for note in loaded.azure.notes:
         session.err.print(f"note: {note}", markup=False)
     folder = os.path.relpath(loaded.azure.base)

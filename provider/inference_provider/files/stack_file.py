@@ -92,15 +92,23 @@ class LoadedAzure(NamedTuple):
     azure: "AzureStack"
 
 
-def load_azure(paths: Sequence[Path], options: "Overrides", *, alone: bool = False) -> LoadedAzure:
-    """Read Azure ML YAML as the stack that it declares; `alone` as in `azure_stack`.
+def load_azure(
+    paths: Sequence[Path], options: "Overrides", target: str = "local", *, alone: bool = False
+) -> LoadedAzure:
+    """Read Azure ML YAML as the stack that it declares.
+
+    Args:
+        paths: Files and folders.
+        options: What the command line says over them.
+        target: A word for where the instances are to run: `local`, `docker` or `kubernetes`.
+        alone: As in `azure_stack`.
 
     Raises:
         SpecError: With every fault in the files, and in those that they name.
     """
     from inference_provider.files.azureml.loading import read_azure  # noqa: PLC0415 - of few files
 
-    azure = read_azure(paths, options, alone=alone)
+    azure = read_azure(paths, options, target, alone=alone)
     return LoadedAzure(stack_of_azure(azure, {}), azure)
 
 

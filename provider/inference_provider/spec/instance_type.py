@@ -95,10 +95,14 @@ def type_fault(
     return None
 
 
+_SIZES = {name.lower(): size for name, size in AZURE_SIZES.items()}
+"""Azure compares their names without case."""
+
+
 def _type_named(name: str | None, own: Mapping[str, InstanceType]) -> InstanceType | None:
     if name is None or name in own:
         return own.get(name or "")
-    size = AZURE_SIZES.get(name)
+    size = _SIZES.get(name.lower())
     if size is None:
         return None
     return InstanceType(

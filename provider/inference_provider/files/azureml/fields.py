@@ -66,7 +66,11 @@ ONLINE_ENDPOINT = (
     ),
     _no("identity.principal_id", TEXT, _REPORTED),
     _no("identity.tenant_id", TEXT, _REPORTED),
-    Field("public_network_access", _ENABLED, "`public_network_access`"),
+    Field(
+        "public_network_access",
+        _ENABLED,
+        "`public_network_access`; `disabled`: this machine alone may call, refused elsewhere",
+    ),
     Field("traffic.*", WHOLE, "`traffic` of a Traffic of its own"),
     Field("mirror_traffic.*", WHOLE, "`mirror_traffic` of that Traffic"),
     Field(

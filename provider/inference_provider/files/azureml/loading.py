@@ -20,6 +20,7 @@ from inference_provider.files.azureml.overrides import Overrides, override
 from inference_provider.files.reading import RELATIVE
 
 SOURCE = "the Azure ML YAML"
+LOCAL = "local"
 _REMEDIES = {
     "declare it under endpoints": "pass the endpoint's YAML too",
     "declare it under models": "pass the model's YAML too, or write the model inline",
@@ -58,22 +59,26 @@ def folder_of(paths: Sequence[Path]) -> Path:
 
 
 def read_azure(
-    paths: Sequence[Path],
-    options: Overrides,
-    base: Path | None = None,
-    *,
-    containers: bool = False,
-    alone: bool = False,
+    paths: Sequence[Path], options: Overrides, target: str = LOCAL, *, alone: bool = False
 ) -> AzureStack:
-    """Read files and folders of Azure ML YAML; the arguments are those of `azure_stack`.
+    """Read files and folders of Azure ML YAML.
+
+    Args:
+        paths: Files and folders.
+        options: What the command line says over them.
+        target: A word for where the instances are to run: `local`, `docker` or `kubernetes`.
+        alone: As in `azure_stack`.
 
     Raises:
         SpecError: Nothing of it can be served; with every fault in all of them.
     """
     documents, faults = read_documents(paths, options.variables)
-    name, base = options.stack or named_after(folder_of(paths)), base or folder_of(paths)
-    said = {"containers": containers, "alone": alone}
-    return azure_stack(documents, faults, options, name, base, **said)
+    base = folder_of(paths)
+    name, is_contained = options.stack or named_after(base), target != LOCAL
+    azure = azure_stack(
+        documents, faults, options, name, base, containers=is_contained, alone=alone
+    )
+    return azure._replace(value={"name": name, **_workspaces(target), **azure.value})
 
 
 def azure_stack(
@@ -129,6 +134,10 @@ def _name_endpoints(documents: Sequence[AzureDocument]) -> None:
     for document in documents:
         if document.kind == "online_deployment":
             document.value.setdefault("endpoint_name", there[0] if there else "local")
+
+
+def _workspaces(target: str) -> dict[str, Any]:
+    return {} if target == LOCAL else {"workspaces": [{"name": "default", "target": target}]}
 
 
 def _unserved(document: AzureDocument) -> Fault:

@@ -81,6 +81,8 @@ class _Mapping:
         item["name"] = self._name(document, "name", ResourceName, "endpoint")
         if isinstance(value.get("auth_mode"), str):
             item["auth_mode"] = value["auth_mode"]
+        if item.get("public_network_access") == "disabled":
+            self._only_for_this_machine(document, item)
         known = "enforce_access_to_default_secret_stores"
         properties = value.get("properties")
         if isinstance(properties, Mapping) and known in properties:
@@ -90,6 +92,17 @@ class _Mapping:
             if isinstance(value.get(key), Mapping):
                 item[key] = {_lower(name): _number(share) for name, share in value[key].items()}
         self.mapped.add("endpoints", item, Origin(document, ""))
+
+    def _only_for_this_machine(self, document: AzureDocument, item: dict[str, Any]) -> None:
+        """Say who may call an endpoint of no public network: in Azure a private endpoint would."""
+        if not self.containers:
+            item["allowed_source_ranges"] = ["127.0.0.0/8", "::1"]
+            return
+        path = "public_network_access"
+        del item[path]
+        reason = "'disabled' does not say which addresses may call, outside of this machine"
+        remedy = "leave it out, and write allowed_source_ranges in the stack file"
+        self.mapped.faults.append(document.fault(path, reason, remedy))
 
     def deployment(self, document: AzureDocument) -> None:
         value = document.value
