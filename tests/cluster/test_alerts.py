@@ -68,3 +68,14 @@ def test_a_webhook_hears_once_that_an_alert_fired_though_who_watches_is_killed(l
     lab.apply(lab.endpoint())
     assert lab.platform.client.get(CONFIG_MAP, lab.workspace, STATES) is None
     assert lab.platform.client.get(DEPLOYMENT, lab.workspace, names.SERVICE_NAME) is None
+
+
+def test_an_alert_by_what_instances_use_fires_where_the_cluster_tells_that(lab, metrics):
+    busy = {"metric": "CpuUtilizationPercentage", "threshold": 0, "window_s": 30}
+    lab.apply(lab.endpoint(alerts={"busy": busy}), lab.blue(request_settings=MANY))
+    wait_until(lab.service, 60)
+    with Load(lab, 100, limit_s=240):
+        wait_until(lambda: told(lab) == ["AlertFired"], 200)
+    states = lab.platform.router(lab.workspace).service.alerts.states()["iris"]["busy"]
+    assert states.said.startswith("CpuUtilizationPercentage ")
+    lab.apply(lab.endpoint())

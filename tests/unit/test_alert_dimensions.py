@@ -7,10 +7,11 @@ from tests.stacks import stack
 from inference_provider.desired import resolve
 from inference_provider.gpus import Ledger
 from inference_provider.refusals import refusals
-from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
+from inference_provider.targets.kubernetes.capabilities import Asked, kubernetes_capabilities
 from inference_provider.targets.local.capabilities import local_capabilities
 
 RATE = {"metric": "RequestsPerMinute", "threshold": 5}
+CPU = {"metric": "CpuUtilizationPercentage", "threshold": 90}
 CAPACITY = {"metric": "DeploymentCapacity", "threshold": 1, "operator": "less_than"}
 
 
@@ -85,22 +86,34 @@ def test_one_that_the_plan_deletes_is_not_there(planned, cli):
 
 
 @pytest.mark.parametrize(
-    ("rule", "told"),
+    ("rule", "groups", "told"),
     [
         (
-            {"metric": "CpuUtilizationPercentage", "threshold": 90},
+            CPU,
+            [],
             [
-                "alerts.busy.metric: CpuUtilizationPercentage is of instances, and alerts in a"
-                " cluster are of its router; use another metric, such as RequestLatency_P95, or an"
-                " alert of your Prometheus"
+                "alerts.busy.metric: CpuUtilizationPercentage needs metrics.k8s.io, which the"
+                " cluster does not serve; install metrics-server, or use another metric, such as"
+                " RequestLatency_P95, or an alert of your Prometheus"
             ],
         ),
-        ({"metric": "DiskUtilization", "threshold": 90, "enabled": False}, []),
-        (CAPACITY, []),
+        (CPU, ["metrics.k8s.io"], []),
+        (CPU | {"enabled": False}, [], []),
+        (
+            {"metric": "GpuUtilizationPercentage", "threshold": 90},
+            ["metrics.k8s.io"],
+            [
+                "alerts.busy.metric: no API of a cluster tells the GpuUtilizationPercentage of"
+                " instances; use another metric, such as RequestLatency_P95, or an alert of your"
+                " Prometheus"
+            ],
+        ),
+        ({"metric": "DiskUtilization", "threshold": 90, "enabled": False}, [], []),
+        (CAPACITY, [], []),
     ],
 )
-def test_a_cluster_refuses_an_alert_by_what_its_service_does_not_measure(rule, told):
+def test_a_cluster_refuses_an_alert_by_what_it_does_not_measure(rule, groups, told):
     endpoint = {"name": "iris", "alerts": {"busy": rule}}
     [spec] = stack(endpoints=[endpoint]).endpoints
-    can = kubernetes_capabilities(lambda: None, lambda: None)
+    can = kubernetes_capabilities(lambda: None, lambda: None, Asked(groups=lambda: groups))
     assert [str(one) for one in can.endpoint_faults(spec, None)] == told

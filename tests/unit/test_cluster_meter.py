@@ -6,16 +6,21 @@ from typing import Any
 import httpx
 import pytest
 from tests.cluster_api import ClusterApi, client_of, failure
+from tests.memory import record, state_of, with_workspace, write_record
 
 from inference_provider.errors import TargetError
 from inference_provider.metrics.series import series
+from inference_provider.observed import Kind
+from inference_provider.spec import DeploymentSpec
 from inference_provider.spec.amounts import quantity
 from inference_provider.spec.resources import ResourceAmounts
 from inference_provider.targets.envoy.agent_errors import written
-from inference_provider.targets.kubernetes.meter import meter_of, pods_of
+from inference_provider.targets.kubernetes.meter import admitted_pods, meter_of, pods_of
 from inference_provider.targets.kubernetes.refusals import Forbidden
 from inference_provider.targets.kubernetes.releases import HEADER, this_release
+from inference_provider.targets.memory import MemoryTarget
 from inference_provider.workspace.measured import Running
+from inference_provider.workspace.state import State
 
 PODS = "/api/v1/namespaces/lab/pods"
 USED = "/apis/metrics.k8s.io/v1beta1/namespaces/lab/pods"
@@ -241,6 +246,46 @@ def test_a_workspace_without_instances_asks_nobody_what_they_use(cluster):
     cluster.generations = []
     cluster.look()
     assert [one for one in cluster.api.requests if one.startswith("GET")] == [f"GET {PODS}"]
+
+
+def admitting(*admitted: str) -> State:
+    """Return the state of a workspace whose deployment admits these generations."""
+    target = with_workspace(MemoryTarget())
+    spec = DeploymentSpec(endpoint="iris", name="blue", environment="plain:1")
+    one = record(Kind.DEPLOYMENT, spec)
+    write_record(
+        target, one.model_copy(update={"admitted": admitted, "generation": "5efdeb203621"})
+    )
+    return state_of(target)
+
+
+def test_who_may_list_no_generations_finds_the_pods_that_deployments_admit():
+    prefix = "pulumi-inference"
+    of = {f"{prefix}/endpoint": "iris", f"{prefix}/deployment": "blue"}
+    new = {**of, f"{prefix}/object": GENERATION, f"{prefix}/generation": "5efdeb203621"}
+    old = {**of, f"{prefix}/object": "iris-blue-0ld", f"{prefix}/generation": "0ld"}
+    containers = [{"name": "server", "resources": {"requests": HALF}}]
+    pods = [
+        {
+            "metadata": {"name": name, "labels": labels},
+            "spec": {"containers": containers},
+            "status": {},
+        }
+        for name, labels in {"a": new, "b": new, "c": old, "d": {}}.items()
+    ]
+    amounts = ResourceAmounts(cpu="500.000m", memory="1073741824")
+    assert admitted_pods(admitting(GENERATION), pods) == (
+        Running("iris/blue", "a", amounts), Running("iris/blue", "b", amounts),
+    )  # fmt: skip
+    assert admitted_pods(admitting(), pods) == ()
+
+
+@pytest.mark.parametrize(("status", "told"), [(0, True), (503, False), (404, False), (403, False)])
+def test_a_reading_says_whether_it_is_told_what_instances_use(cluster, status, told):
+    cluster.router("router-a")
+    cluster.instance("a")
+    cluster.refused = {USED: status} if status else {}
+    assert cluster.look().told is told
 
 
 def test_pods_that_end_are_no_instances_any_more():

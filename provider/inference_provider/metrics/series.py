@@ -58,6 +58,8 @@ class Reading:
     instances: tuple[InstanceUse, ...] = ()
     notes: tuple[str, ...] = ()
     """What could not be measured, and why, for people; not what is never measured."""
+    told: bool = True
+    """Whether it is told what instances use; `notes` say why not."""
 
     @property
     def answered(self) -> bool:

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from inference_provider.metrics.series import Reading, Series, series
 from inference_provider.service.alert_payload import payload
 from inference_provider.service.looking import Beat, look, unheard
 from inference_provider.service.webhook import send
-from inference_provider.spec.alert import AlertRule
+from inference_provider.spec.alert import OF_INSTANCES, AlertRule
 from inference_provider.targets.in_place import with_room, write_over
 from inference_provider.targets.private_file import write_private
 from inference_provider.workspace.alert_states import AlertState, Message, read, written
@@ -67,9 +67,14 @@ class _Watched:
         one, at_s = measured.look(rule, endpoint), measured.at_s
         looks = (*self.looks, one) if one else self.looks
         self.looks = alerts.remembered(rule, looks, at_s)
+        answered = measured.answered
+        if one is None and rule.metric in OF_INSTANCES:
+            answered &= measured.reading.told
         verdict = alerts.judged(
-            rule, self.looks, at_s, is_measured=one is not None, answered=measured.answered
+            rule, self.looks, at_s, is_measured=one is not None, answered=answered
         )
+        if one is None and rule.metric in OF_INSTANCES and (why := measured.reading.notes):
+            verdict = replace(verdict, why="; ".join((verdict.why, *why)))
         if verdict.is_silent:
             self.silent_s += one.seconds if one else measured.since_last_s
         elif verdict.beyond is not None:
@@ -90,11 +95,15 @@ class _Measured:
     """When the router has answered before."""
     last_s: float | None
     """When the look before was."""
-    answered: bool
-    """Whether the router did."""
+    reading: Reading
     growth: Mapping[str, Growth] | None
     """By endpoint; None where nobody knows."""
     known: Mapping[str, list[Series]]
+
+    @property
+    def answered(self) -> bool:
+        """Whether the router did."""
+        return self.reading.answered
 
     @property
     def since_last_s(self) -> float:
@@ -193,7 +202,7 @@ class Alerting:
             reading.at_s,
             before.at_s if before else reading.at_s,
             self._last_s,
-            reading.answered,
+            reading,
             alerts.grown_between(before, reading),
             alerts.of_endpoints(series(before or reading, reading)),
         )

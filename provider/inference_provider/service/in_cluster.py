@@ -28,12 +28,14 @@ from inference_provider.service.looking import Keeper, look
 from inference_provider.spec.logs import LogSettings
 from inference_provider.spec.target import KubernetesPlace
 from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.alert_amounts import goes_by_amounts
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.kept_alerts import KeptAlerts
 from inference_provider.targets.kubernetes.kept_sent import KeptSent
 from inference_provider.targets.kubernetes.kubeconfig import access
 from inference_provider.targets.kubernetes.log_sources import MOST, LogSources
-from inference_provider.targets.kubernetes.meter import ClusterPlace
+from inference_provider.targets.kubernetes.meter import ClusterPlace, admitted_pods
+from inference_provider.targets.kubernetes.objects import POD, selector
 from inference_provider.targets.kubernetes.pod_counts import PodCounts
 from inference_provider.targets.kubernetes.router_manifests import POD_IP
 from inference_provider.targets.kubernetes.service_probes import Probes
@@ -42,6 +44,7 @@ from inference_provider.targets.meter import WorkspaceMeter
 from inference_provider.targets.service_needs import logs_of
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.kept_alerts import Rules
+from inference_provider.workspace.measured import Running
 from inference_provider.workspace.state import State
 
 PERIOD_S, IDLE_S = 1.0, 3.0
@@ -215,7 +218,15 @@ def _alerting(
     file = Path(tempfile.gettempdir(), "alerts.json")
     file.write_text(kept.begin())  # that of another pod has gone with it
 
-    # alerts are of endpoints, which pods of the router count; no instance is measured
-    meter = WorkspaceMeter(ClusterPlace(client, workspace, namespace), tuple)
+    state = State(platform.ports(workspace).records)
+    chosen = selector(names.selecting(workspace, names.INSTANCE))
+
+    def measured() -> tuple[Running, ...]:
+        """Return the pods of instances, where an alert goes by what they use."""
+        if not goes_by_amounts(engine.alert_rules(workspace)):
+            return ()
+        return admitted_pods(state, client.items(POD, namespace, chosen))
+
+    meter = WorkspaceMeter(ClusterPlace(client, workspace, namespace), measured)
     place = place_of(engine, workspace, meter=meter, file=file, tell=kept.tell, also=kept.write)
     return Alerting(place)

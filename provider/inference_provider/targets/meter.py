@@ -31,8 +31,11 @@ class Place(Protocol):
     def counts(self) -> Processes:
         """Return what each process of its router has counted, by name."""
 
-    def used(self, instances: Collection[str]) -> Mapping[str, Used]:
-        """Return what some instances use, by name; without those that do not run."""
+    def used(self, instances: Collection[str]) -> Mapping[str, Used] | None:
+        """Return what some instances use, by name, without those that do not run.
+
+        None where nobody tells; a note says why.
+        """
 
     def gpus(self, instances: Collection[str]) -> Mapping[str, Collection[GpuUse]]:
         """Return how busy the GPUs of some instances are, by name, as far as that is known."""
@@ -88,7 +91,8 @@ class WorkspaceMeter:
         self._place.notes()  # those of a look that failed are of no account any more
         running = self._running()
         names = {one.name for one in running}
-        used = self._place.used(names) if names else {}
+        told = self._place.used(names) if names else {}
+        used = told or {}
         gpus = self._place.gpus(used.keys()) if used else {}
         disks = tuple(self._place.disks()) if used else ()
         measured = [one for one in running if one.name in used]
@@ -105,7 +109,7 @@ class WorkspaceMeter:
         router, notes = self._place.counts(), [*self._place.notes()]
         if any(map(_left_open, measured)) and self._place.whole() is None:
             notes += _unknown(measured)
-        return Reading(self._clock(), router, instances, tuple(notes))
+        return Reading(self._clock(), router, instances, tuple(notes), told is not None)
 
     def _shares(self, one: Running, used: Used) -> Iterator[tuple[str, float]]:
         """Yield percentages of what an instance asks for; of all there is if that is nothing."""

@@ -38,6 +38,17 @@ def test_one_of_an_instance_that_is_gone_is_resolved_while_the_router_answers(se
     assert service.got == [FIRED, RESOLVED, FIRED]
 
 
+def test_one_of_instances_stays_as_it_is_while_nobody_tells_what_they_use(service):
+    service.look(95)
+    service.is_there, service.told, service.router = False, False, counted()
+    service.look(95, 20)
+    assert service.got == [FIRED]
+    assert service.state.said == "it is not measured now; metrics.k8s.io does not answer"
+    service.told = True
+    service.look(95, 4)
+    assert service.got == [FIRED, RESOLVED]
+
+
 def test_errors_of_an_endpoint_that_nobody_calls_any_more_are_resolved(service):
     service.rules = {"iris": {"busy": rule(metric="ErrorRate", threshold=5)}}
     for at in range(6):

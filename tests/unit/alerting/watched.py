@@ -46,7 +46,7 @@ class Service:
         self.sent = 0
         self.fault: Exception | None = None
         self.router: Counted | None = None
-        self.is_there = True
+        self.is_there = self.told = True
         self.unreadable: set[str] = set()
         self.incarnations = dict[str, str]()
         self.bodies = list[Any]()
@@ -73,7 +73,8 @@ class Service:
         if self.fault:
             raise self.fault
         if not self.is_there:
-            return Reading(self.clock.passed_s, {"": self.router})
+            why = () if self.told else ("metrics.k8s.io does not answer",)
+            return Reading(self.clock.passed_s, {"": self.router}, (), why, self.told)
         use = InstanceUse("iris/blue", "iris.blue.g.0", cpu=self.cpu)
         return Reading(self.clock.passed_s, {"": self.router}, (use,))
 

@@ -323,6 +323,7 @@ def test_a_service_account_of_its_name_is_refused(engine):
 
 
 ALERTS = "/api/v1/namespaces/lab/configmaps/inference-alerts"
+ROLE = "/apis/rbac.authorization.k8s.io/v1/namespaces/lab/roles/inference-service"
 RULE = {"metric": "ErrorRate", "threshold": 5, "webhook": "ops"}
 
 
@@ -354,3 +355,23 @@ def test_it_is_there_while_an_endpoint_has_alerts_and_what_it_kept_goes_with_the
     apply(engine, watched(alerts=False))
     assert there(api) == set()
     assert ALERTS not in api.objects
+
+
+def may_list_amounts(api) -> bool:
+    rules = api.objects[ROLE]["rules"]
+    wanted = {"apiGroups": ["metrics.k8s.io"], "resources": ["pods"], "verbs": ["list"]}
+    return wanted in rules
+
+
+def test_it_may_see_what_instances_use_only_while_an_alert_goes_by_that(api, engine, serves):
+    api.groups = [*api.groups, "metrics.k8s.io"]
+    apply(engine, watched(alerts=True))
+    assert not may_list_amounts(api)
+    by_cpu = watched(alerts=True).model_dump(mode="json", exclude_defaults=True)
+    busy = {"metric": "CpuUtilizationPercentage", "threshold": 80}
+    by_cpu["endpoints"][0] |= {"alerts": {"busy": busy}, "alert_webhooks": {}}
+    apply(engine, StackSpec.model_validate(by_cpu))
+    assert may_list_amounts(api)
+    by_cpu["endpoints"][0]["alerts"]["busy"]["enabled"] = False
+    apply(engine, StackSpec.model_validate(by_cpu))
+    assert not may_list_amounts(api)

@@ -1,7 +1,7 @@
 """What a cluster can do, and why it cannot do the rest."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -23,7 +23,6 @@ from inference_provider.spec import (
     EnvironmentSpec,
     WorkspaceSpec,
 )
-from inference_provider.spec.alert import OF_INSTANCES
 from inference_provider.spec.cluster import ClusterSettings
 from inference_provider.spec.gpus import GpuRequest
 from inference_provider.spec.identity_provider import is_this_machine
@@ -32,6 +31,7 @@ from inference_provider.spec.service import ServiceSettings
 from inference_provider.spec.target import NAMESPACE
 from inference_provider.targets.answers import ALIKE, CUTTING, NO_CONSOLE
 from inference_provider.targets.kubernetes import callers, names
+from inference_provider.targets.kubernetes.alert_amounts import alert_faults
 from inference_provider.targets.kubernetes.inventory import NodeGpus, never_fits
 from inference_provider.targets.transport import tls_faults
 
@@ -98,6 +98,8 @@ class Asked:
     """Says what a request for devices of a class could have, and, if told to, how much is held."""
     rule_faults: RuleFaults = _nothing
     """Says why an autoscale rule cannot be kept."""
+    groups: Callable[[], Collection[str]] = _nothing
+    """Says which groups the API has."""
     recorded: Callable[[str], WorkspaceSpec] = lambda workspace: WorkspaceSpec(name=workspace)
     """Says what is recorded of a workspace."""
     ranged: Callable[[str], Iterable[str]] = _nothing
@@ -155,7 +157,7 @@ def kubernetes_capabilities(
         yield from more.missing(spec, workspace)
 
     def endpoint_faults(spec: EndpointSpec, workspace: WorkspaceSpec | None) -> Iterator[Fault]:
-        yield from _alert_faults(spec)
+        yield from alert_faults(spec, more.groups)
         if spec.allowed_source_ranges:
             yield from callers.endpoint_faults(spec, workspace or more.recorded(spec.workspace))
 
@@ -382,14 +384,3 @@ def _amount_faults(resources: Resources) -> Iterator[Fault]:
     for name in resources.ulimits:
         reason = "Kubernetes sets no ulimits: those of the node's container runtime hold"
         yield Fault(f"resources.ulimits.{name}", reason, "leave it out")
-
-
-def _alert_faults(spec: EndpointSpec) -> Iterator[Fault]:
-    """Yield which alerts would never fire: who watches asks the router, and no instance."""
-    for name, rule in spec.alerts.items():
-        if rule.enabled and rule.metric in OF_INSTANCES:
-            reason = f"{rule.metric} is of instances, and alerts in a cluster are of its router"
-            remedy = (
-                "use another metric, such as RequestLatency_P95, or an alert of your Prometheus"
-            )
-            yield Fault(f"alerts.{name}.metric", reason, remedy)

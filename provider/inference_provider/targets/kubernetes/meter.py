@@ -11,6 +11,7 @@ from typing import Any
 
 from inference_provider.errors import TargetError, TargetUnreachable
 from inference_provider.metrics.growth import Processes
+from inference_provider.observed import Kind, Record
 from inference_provider.router.counters import COUNTERS, HISTOGRAMS, Counted, counted
 from inference_provider.spec.amounts import quantity
 from inference_provider.spec.resources import ResourceAmounts
@@ -32,6 +33,7 @@ from inference_provider.targets.kubernetes.router_questions import RouterQuestio
 from inference_provider.targets.meter import WorkspaceMeter
 from inference_provider.targets.samples import GpuUse, Used
 from inference_provider.workspace.measured import Running
+from inference_provider.workspace.state import State
 
 _UNKNOWN = "processor and memory of instances are not known"
 _UNCOUNTED = "what it has answered is not counted"
@@ -61,6 +63,29 @@ def meter_of(
         return pods_of(generations, client.items(POD, namespace, chosen)) if generations else ()
 
     return WorkspaceMeter(ClusterPlace(client, workspace, namespace), pods, clock)
+
+
+def admitted_pods(state: State, pods: Iterable[Object]) -> tuple[Running, ...]:
+    """Return the pods that deployments admit, by their records alone; see `pods_of`.
+
+    Who may list no more than pods and records asks for no generations.
+    """
+    records = {one.id.name: one for one in state.of_kind(Kind.DEPLOYMENT, "online")}
+    there = [pod for pod in pods if _is_admitted(pod, records)]
+    generations = {_generation(pod): names.deployment_of(labels_of(pod)) for pod in there}
+    return pods_of(
+        (Running(of, name, ResourceAmounts()) for name, of in generations.items()), there
+    )
+
+
+def _is_admitted(pod: Object, records: Mapping[str, Record]) -> bool:
+    labels = labels_of(pod)
+    record = records.get(names.deployment_of(labels)) if names.OBJECT in labels else None
+    return record is not None and record.admits(_generation(pod), labels.get(names.GENERATION, ""))
+
+
+def _generation(pod: Object) -> str:
+    return labels_of(pod).get(names.OBJECT, "")
 
 
 def pods_of(generations: Iterable[Running], pods: Iterable[Object]) -> tuple[Running, ...]:
@@ -122,8 +147,8 @@ class ClusterPlace:
 
     # -- instances -----------------------------------------------------------------------------
 
-    def used(self, instances: Collection[str]) -> Mapping[str, Used]:
-        """Return what instances use, as far as the cluster tells."""
+    def used(self, instances: Collection[str]) -> Mapping[str, Used] | None:
+        """Return what instances use; None where the cluster does not tell."""
         chosen = selector(names.selecting(self._workspace, names.INSTANCE))
         try:
             found = self._client.items(POD_METRICS, self._namespace, chosen)
@@ -135,7 +160,7 @@ class ClusterPlace:
             self._notes.append(f"{_UNKNOWN}: {fault.reason}; {fault.remedy}")
         else:
             return dict(_used(one for one in found if name_of(one) in instances))
-        return {}
+        return None
 
     @staticmethod
     def gpus(_instances: Collection[str]) -> Mapping[str, Collection[GpuUse]]:

@@ -6,7 +6,7 @@ It is a client of the workspace that stays: one pod, which changes what a person
 
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.companion_manifests import CompanionObjects, Right
-from inference_provider.targets.kubernetes.objects import Object
+from inference_provider.targets.kubernetes.objects import POD_METRICS, Object
 from inference_provider.targets.kubernetes.router_manifests import RouterSettings
 
 END_S = 30
@@ -24,10 +24,17 @@ ROUTER_MISSING = Right("apps", "deployments", ("get",), (names.ROUTER_NAME,))
 """What it takes to say why the router has no pod."""
 SENDS_LOGS = (Right("", "pods/log", ("get",)), Right("", "events", ("list",)))
 """What it takes to send logs."""
+MEASURES = Right(POD_METRICS.api.partition("/")[0], POD_METRICS.plural, ("list",))
+"""What it takes to know what instances use."""
 
 
 def service_objects(
-    workspace: str, namespace: str, router: RouterSettings, *, logs: bool = False
+    workspace: str,
+    namespace: str,
+    router: RouterSettings,
+    *,
+    logs: bool = False,
+    measures: bool = False,
 ) -> tuple[Object, ...]:
     """Return the objects of a workspace service, in the order in which they are applied.
 
@@ -36,11 +43,13 @@ def service_objects(
         namespace: Where it is.
         router: What is chosen of its router, whose image it runs.
         logs: Whether it sends logs.
+        measures: Whether it watches alerts by what instances use.
     """
+    more = (*(SENDS_LOGS if logs else ()), *((MEASURES,) if measures else ()))
     made = CompanionObjects(workspace, namespace, router, names.SERVICE, names.SERVICE_NAME)
     pod = made.pod(made.container([_MODULE, "kubernetes", workspace]), END_S)
     return (
-        *made.rights((*PUBLISHES, ROUTER_MISSING, *(SENDS_LOGS if logs else ()))),
+        *made.rights((*PUBLISHES, ROUTER_MISSING, *more)),
         made.policy(),
         # one at a time: two would measure twice, though each change is made once
         made.deployment({"type": "Recreate"}, pod),

@@ -112,6 +112,7 @@ class KubernetesPlatform:
             devices=self._gpus.devices,
             surge_faults=partial(surge_faults, self._gpus, self.namespace),
             rule_faults=partial(rule_faults, known=self._known, namespace=self.namespace),
+            groups=self._known.groups,
             recorded=lambda name: self._open(name).beside.recorded(),
             ranged=lambda name: self._open(name).beside.ranged(),
         )

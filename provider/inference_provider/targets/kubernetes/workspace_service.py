@@ -6,6 +6,7 @@ from typing import Any
 
 from inference_provider.observed import Kind
 from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.alert_amounts import needs_amounts
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.companion import Companion
 from inference_provider.targets.kubernetes.kept_alerts import KeptAlerts
@@ -56,11 +57,13 @@ class WorkspaceService(Companion):
 
     def _made(self, router: RouterSettings) -> tuple[Object, ...]:
         where = self._records.workspace, self._records.namespace
-        return service_objects(*where, router, logs=bool(sent_to(self._state)))
+        logs, measures = bool(sent_to(self._state)), needs_amounts(self._records)
+        return service_objects(*where, router, logs=logs, measures=measures)
 
     def _wanted(self) -> str:
         made = self._router().model_dump_json(include={"image", "pull_secrets"})
-        return f"{made} logs" if sent_to(self._state) else made
+        made = f"{made} logs" if sent_to(self._state) else made
+        return f"{made} amounts" if needs_amounts(self._records) else made
 
     def remove(self) -> None:
         kept = [one for one in (self.alerts, self.sent) if one.is_there]
