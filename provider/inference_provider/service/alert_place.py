@@ -19,6 +19,7 @@ def place_of(
     file: Path,
     tell: Tell,
     also: Callable[[str], None] = lambda _states: None,
+    most_bytes: int = 8_000_000,
 ) -> Place:
     """Return where the alerts of a workspace are of.
 
@@ -28,6 +29,7 @@ def place_of(
         meter: Measures what its alerts go by.
         file: Where it is kept how they stand.
         tell: Writes down an event of an endpoint.
+        most_bytes: Of what it may say.
         also: Writes down what the file says where others read it. It may raise InferenceError.
     """
 
@@ -46,4 +48,5 @@ def place_of(
         tell=tell,
         clock=SystemClock(),
         also=also,
+        most_bytes=most_bytes,
     )

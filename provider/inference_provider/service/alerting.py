@@ -23,12 +23,13 @@ from inference_provider.alerts import Growth, Look, Standing, Verdict
 from inference_provider.errors import InferenceError
 from inference_provider.metrics.series import Reading, Series, series
 from inference_provider.service.alert_payload import payload
+from inference_provider.service.alert_room import Name, given_up, text_of, with_message
 from inference_provider.service.looking import Beat, look, unheard
 from inference_provider.service.webhook import send
 from inference_provider.spec.alert import OF_INSTANCES, AlertRule
 from inference_provider.targets.in_place import with_room, write_over
 from inference_provider.targets.private_file import write_private
-from inference_provider.workspace.alert_states import AlertState, Message, read, written
+from inference_provider.workspace.alert_states import AlertState, Message, read
 from inference_provider.workspace.kept_alerts import Rules
 from inference_provider.workspace.measured import Meter
 from inference_provider.workspace.ports import Clock
@@ -38,11 +39,7 @@ PAUSES_S = (5, 10, 30, 60, 120, 300, 600, 600, 600)
 """Waits after messages that did not arrive; then it is given up."""
 _AT_ONCE = 8
 """Messages that are sent at once: one that hangs takes 10 s."""
-_KEPT = 20
-"""Messages that wait for one webhook."""
 
-Name = tuple[str, str]
-"""Endpoint, and the alert's name there."""
 Tell = Callable[[str, str, str], None]
 """Told an endpoint, the name of what happened, and a sentence."""
 
@@ -141,6 +138,8 @@ class Place:
     incarnations: Callable[[], Mapping[str, str]] = dict
     """Returns which creation of an endpoint is there, by endpoint, of those that know theirs."""
     post: Callable[[SecretStr, Any], str] = field(default=send)
+    most_bytes: int = 8_000_000
+    """Of what the file says: what is oldest of messages that find no room is given up."""
     also: Callable[[str], None] = lambda _states: None
     """Writes down what the file says where others read it. Raises InferenceError."""
 
@@ -266,8 +265,17 @@ class Alerting:
         self._place.tell(
             name[0], f"Alert{standing.condition}", f"alert '{name[1]}': {standing.why}"
         )
-        pending = (*state.pending, message)[-_KEPT:] if rule.webhook else ()
-        return state.model_copy(update={"standing": standing, "id": id_, "pending": pending})
+        state = state.model_copy(update={"standing": standing, "id": id_})
+        if rule.webhook is None:
+            return state.model_copy(update={"pending": ()})
+        return self._told_of_room(name, state, with_message(state, message))
+
+    def _told_of_room(self, name: Name, before: AlertState, now: AlertState) -> AlertState:
+        """Tell once that what a webhook is to be told finds no room; return the state of now."""
+        if now.given_up and not before.given_up:
+            said = f"alert '{name[1]}': {now.without_room}"
+            self._place.tell(name[0], "AlertNotDelivered", said)
+        return now
 
     def _of(self, name: Name) -> AlertState:
         return self._states.get(name, AlertState())
@@ -320,7 +328,7 @@ class Alerting:
         now_s, rest = self._place.clock.monotonic_s(), state.pending[1:]
         if not fault:
             watched.next_s = now_s
-            told = {"pending": rest, "told": self._place.clock.now(), "fault": ""}
+            told = {"pending": rest, "told": self._place.clock.now(), "fault": "", "given_up": 0}
         elif message.tries < len(PAUSES_S):
             watched.next_s = now_s + PAUSES_S[message.tries]
             tried = message.model_copy(update={"tries": message.tries + 1})
@@ -339,10 +347,9 @@ class Alerting:
 
     def _save(self) -> Exception | None:
         """Write down how all stand, if that has changed; return why that is not possible."""
-        states = dict[str, dict[str, AlertState]]()
-        for (endpoint, name), state in sorted(self._states.items()):
-            states.setdefault(endpoint, {})[name] = state
-        text = written(states)
+        for name, state in given_up(self._states, self._place.most_bytes).items():
+            self._states[name] = self._told_of_room(name, self._of(name), state)
+        text = text_of(self._states)
         if text == self._saved:
             return None
         try:

@@ -30,7 +30,7 @@ from inference_provider.spec.target import KubernetesPlace
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.alert_amounts import goes_by_amounts
 from inference_provider.targets.kubernetes.client import Client
-from inference_provider.targets.kubernetes.kept_alerts import KeptAlerts
+from inference_provider.targets.kubernetes.kept_alerts import STATES_BYTES, KeptAlerts
 from inference_provider.targets.kubernetes.kept_sent import KeptSent
 from inference_provider.targets.kubernetes.kubeconfig import access
 from inference_provider.targets.kubernetes.log_sources import MOST, LogSources
@@ -228,5 +228,13 @@ def _alerting(
         return admitted_pods(state, client.items(POD, namespace, chosen))
 
     meter = WorkspaceMeter(ClusterPlace(client, workspace, namespace), measured)
-    place = place_of(engine, workspace, meter=meter, file=file, tell=kept.tell, also=kept.write)
+    place = place_of(
+        engine,
+        workspace,
+        meter=meter,
+        file=file,
+        tell=kept.tell,
+        also=kept.write,
+        most_bytes=STATES_BYTES,
+    )
     return Alerting(place)

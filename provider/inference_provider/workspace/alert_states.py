@@ -61,6 +61,8 @@ class AlertState(Frozen):
     """Of the endpoint that it is of; empty where nobody knows."""
     pending: tuple[Message, ...] = ()
     """What its webhook is still to be told, oldest first."""
+    given_up: int = 0
+    """Messages that nobody is told any more, for want of room, since its webhook took one."""
     told: datetime | None = None
     """When its webhook took a message last."""
     fault: str = ""
@@ -76,6 +78,13 @@ class AlertState(Frozen):
             f"nobody has looked since {shown_time(self.looked)}" if now - self.looked > _OLD else ""
         )
 
+    @property
+    def without_room(self) -> str:
+        """Say how much of it nobody is told any more."""
+        many = f"{self.given_up} older messages were"
+        one = "an older message was" if self.given_up == 1 else many
+        return f"{one} given up: no room is left for what its webhook does not take"
+
     def notes(self, name: str, now: datetime) -> Iterator[str]:
         """Yield what a person should know of it."""
         old = self.unwatched(now) if self.looked else ""
@@ -86,6 +95,8 @@ class AlertState(Frozen):
             yield f"alert '{name}': {old}"
         if self.fault:
             yield f"alert '{name}': {self.fault}"
+        if self.given_up:
+            yield f"alert '{name}': {self.without_room}"
 
 
 States = Mapping[str, Mapping[str, AlertState]]

@@ -50,6 +50,7 @@ class Service:
         self.unreadable: set[str] = set()
         self.incarnations = dict[str, str]()
         self.bodies = list[Any]()
+        self.most_bytes = 1_000_000
         self.start()
 
     def start(self) -> None:
@@ -66,6 +67,7 @@ class Service:
             tell=lambda *event: self.events.append(event),
             clock=self.clock,
             post=self.post,
+            most_bytes=self.most_bytes,
         )
         self.alerting = Alerting(place)
 

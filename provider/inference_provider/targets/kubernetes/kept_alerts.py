@@ -23,6 +23,8 @@ ROLE = "alerts"
 _STATES, _EVENTS = "states.json", "events.jsonl"
 _MOST = 200
 """Events that are kept: 100 kB of a ConfigMap, which may have a mebibyte."""
+STATES_BYTES = 750_000
+"""How much of it may say how alerts stand."""
 
 
 class KeptAlerts:
