@@ -31,10 +31,10 @@ ANN = Actor(user="ann", command="pulumi")
 class Engine:
     """Calls the handlers of a kind as an engine does that keeps a state."""
 
-    def __init__(self, target, kind=Kind.ENDPOINT):
+    def __init__(self, target, kind=Kind.ENDPOINT, program=None):
         self.told: list[str] = []
         self.call = Call(ENTRY, ANN, lambda _id, said: self.told.append(said))
-        self.handlers = Handlers(kind, Program(), lambda _place: target)
+        self.handlers = Handlers(kind, program or Program(), lambda _place: target)
 
     def check(self, **fields):
         checked = self.handlers.check(ENTRY, Inputs(fields, owner="shop"), NOTHING)
@@ -193,8 +193,9 @@ def test_a_deployment_whose_references_are_pinned_observes_nothing_else(version,
 
 def test_a_rule_of_a_program_decides_the_count_that_no_refresh_shows():
     target = with_environment(with_workspace(MemoryTarget()), "a" * 64)
-    endpoints, deployments = Engine(target), Engine(target, Kind.DEPLOYMENT)
-    rules = Engine(target, Kind.AUTOSCALE_RULE)
+    program = Program()
+    endpoints, deployments = Engine(target), Engine(target, Kind.DEPLOYMENT, program)
+    rules = Engine(target, Kind.AUTOSCALE_RULE, program)
     endpoints.handlers.create(endpoints.call, endpoints.check(name="echo"))
     pin = f"plain:1@sha256:{'a' * 64}"
     fields = {"endpoint": "echo", "name": "blue", "environment": pin}
@@ -218,5 +219,10 @@ def test_a_rule_of_a_program_decides_the_count_that_no_refresh_shows():
     more = deployments.check(**fields, instance_count=2.0)
     deployments.handlers.update(deployments.call, blue, more)
     assert running() == 3
-    rules.handlers.delete(rules.call, rule_id, rule)
+    destroying = Engine(target, Kind.AUTOSCALE_RULE)  # which runs no program
+    rule_id, rule = rules.handlers.create(rules.call, rules.check(**asked))
+    destroying.handlers.delete(destroying.call, rule_id, rule)
+    assert running() == 3
+    rule_id, rule = rules.handlers.create(rules.call, rules.check(**asked))
+    rules.handlers.delete(rules.call, rule_id, rule)  # of a program that still has its deployment
     assert running() == 2

@@ -1,5 +1,6 @@
 """The deletion of one entry of a state; it spares what another entry or stack stands for."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from inference_provider.apply import execute
@@ -26,6 +27,8 @@ class Deletion:
     """Another entry with which the running program declares the same resource."""
     call: Call
     """Told what is done, or why nothing has to be."""
+    declares: Callable[[ResourceId], bool]
+    """Says whether the running program declares a resource; none runs where all is destroyed."""
 
     def run(self, target: Engine) -> None:
         """Delete the resource, unless another entry or stack stands for it."""
@@ -62,4 +65,16 @@ class Deletion:
             if action.kind == ActionKind.HAND_OVER:
                 execute(action, target, actor, progress)
                 return
-        target.delete(self.resource, self.owner, actor, progress, self.incarnation)
+        going = self._going(target)
+        target.delete(self.resource, self.owner, actor, progress, self.incarnation, going=going)
+
+    def _going(self, target: Engine) -> tuple[ResourceId, ...]:
+        """Return what of this stack a rule is about, unless the program goes on to declare it.
+
+        A rule goes before its deployment, which would start instances to end them.
+        """
+        if self.resource.kind != Kind.AUTOSCALE_RULE:
+            return ()
+        of = self.resource.model_copy(update={"kind": Kind.DEPLOYMENT})
+        record = None if self.declares(of) else target.record(of)
+        return (of,) if record and record.owner == self.owner else ()

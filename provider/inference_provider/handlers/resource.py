@@ -187,7 +187,11 @@ class Handlers:
         """Delete what an entry of a state stands for, unless another entry stands for it too."""
         resource, inputs = ResourceId.parse(id_), held.inputs
         other = self._program.another(self._located(inputs, resource), call.entry)
-        deletion = Deletion(resource, inputs.owner, held.incarnation, other, call)
+
+        def declares(one: ResourceId) -> bool:
+            return self._program.has_checked(self._located(inputs, one))
+
+        deletion = Deletion(resource, inputs.owner, held.incarnation, other, call, declares)
         deletion.run(self._open(inputs))
 
     def read(self, entry: Entry, id_: str, held: Held, actor: Actor) -> Held | None:
