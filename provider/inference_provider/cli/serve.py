@@ -40,7 +40,10 @@ def serve(
         str | None, typer.Option(help="Which: ENDPOINT/NAME, or NAME; the only one if left out.")
     ] = None,
     port: Annotated[
-        int, typer.Option(help="Where requests are taken, on 127.0.0.1; 0 for any free one.")
+        int,
+        typer.Option(
+            min=0, max=65535, help="Where requests are taken, on 127.0.0.1; 0 for any free one."
+        ),
     ] = PORT,
     env: Annotated[
         list[str] | None,
@@ -176,7 +179,7 @@ class _Loop:
             if changed := self._changes.look():
                 self._tell(f"{_shown(changed)} changed; starting again")
                 self._watch()  # first: what is saved from now on is another change
-                self._begin(again=True)
+                self._begin(read=any(map(self._is_written, changed)))
             elif ended := self._served.ended():
                 self._tell(f"its server ended by itself ({ended}); waiting for a change")
 
@@ -184,15 +187,21 @@ class _Loop:
         written = (one for path in self._given.files for one in _written_in(path))
         self._changes.watch((*self._choice.places, *written))
 
-    def _begin(self, *, again: bool = False) -> None:
+    def _begin(self, *, read: bool = False) -> None:
         try:
-            if again:
+            if read:
                 self._read()
             self._serve()
         except InferenceError as fault:
             left = "the version before still answers" if self._served.answers else "nothing answers"
             self._tell(f"error: {fault}")
             self._tell(f"{left}; waiting for a change")
+
+    def _is_written(self, path: str) -> bool:
+        """Whether a file says what is served; to read that again is to read all of a model."""
+        place = Path(path)
+        inside = any(place.is_relative_to(one) for one in self._choice.places)
+        return not inside or place.suffix.lower() in _WRITTEN
 
     def _read(self) -> None:
         before, self._choice = self._choice, self._chosen()

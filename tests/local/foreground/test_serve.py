@@ -140,3 +140,13 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(lab, serve):
     assert code == 1
     assert f"port {first.port} cannot be listened on: Address already in use" in said
     assert "pass --port with another" in said
+
+
+def test_a_temporary_folder_with_a_long_path_is_told(lab, monkeypatch, tmp_path):
+    long = tmp_path / ("long" * 20)
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    lab.resources()
+    code, said = lab.said("serve", *BLUE, "--port", "0")
+    assert code == 1
+    assert "its path is too long for a socket in it; set TMPDIR to a shorter one" in said

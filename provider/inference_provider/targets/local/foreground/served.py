@@ -1,5 +1,6 @@
 """A deployment that answers in the foreground, and its next form that takes over from it."""
 
+import os
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from inference_provider.errors import Fault, NotReady, SpecError, TargetError
+from inference_provider.router.holding import SOCKET
 from inference_provider.router.table import Backend
 from inference_provider.serving.command import InstanceCommand, instance_command
 from inference_provider.serving.environments import build_environment
@@ -26,10 +28,12 @@ from inference_provider.targets.local.addresses import INSTANCE_PORTS, free_port
 from inference_provider.targets.local.foreground.choice import Choice
 from inference_provider.targets.local.foreground.front import Front
 from inference_provider.targets.local.foreground.process import ForegroundProcess
+from inference_provider.targets.local.machine import SOCKET_PATH_LIMIT
 from inference_provider.targets.local.surroundings import surroundings
 from inference_provider.targets.loopback import answers
 
 LOOPBACK = "127.0.0.1"
+ROUTER = "router"
 DEBUGGER = "debugpy>=1.8,<2"
 _POLL_S = 0.05
 _LAST_REQUEST_S = 5.0
@@ -65,7 +69,7 @@ class Served:
         tell: Gets one line for each step.
 
     Raises:
-        TargetError: The port is taken.
+        TargetError: The port is taken, or the folder's path is too long.
         OutOfCapacity: No port is free.
     """
 
@@ -79,6 +83,7 @@ class Served:
         debugger: Debugger | None,
         tell: Callable[[str], None],
     ) -> None:
+        _refuse_long_path(folder)
         self._folder, self._environments, self._tell = folder, environments, tell
         self._debugger = debugger
         self.port = self._checked(port, "--port")
@@ -86,7 +91,7 @@ class Served:
             self._checked(debugger.port, "--debugpy")
         self.key = SecretStr(key or secrets.token_urlsafe(24))
         self._front = Front(
-            folder / "router",
+            folder / ROUTER,
             host=LOOPBACK,
             port=self.port,
             metrics_port=self._free(METRICS_PORTS),
@@ -272,6 +277,13 @@ def debugged(argv: tuple[str, ...], debugger: Debugger) -> tuple[str, ...]:
     waits = ("--wait-for-client",) if debugger.wait else ()
     listens = ("-m", "debugpy", "--listen", f"{LOOPBACK}:{debugger.port}", *waits)
     return (python, "-Xfrozen_modules=off", *listens, *program)
+
+
+def _refuse_long_path(folder: Path) -> None:
+    """Raise TargetError where a socket of the router would have no place in its address."""
+    if len(os.fsencode(folder / ROUTER / SOCKET)) > SOCKET_PATH_LIMIT:
+        reason = "its path is too long for a socket in it"
+        raise TargetError("use", f"folder '{folder}'", reason, "set TMPDIR to a shorter one")
 
 
 def _is_python(program: str) -> bool:
