@@ -216,7 +216,7 @@ class TargetCapabilities(Frozen):
     app_insights: bool = False
     instance_types: bool = False
     """Whether an instance gets what its type says."""
-    model_types: frozenset[str] = frozenset({"custom_model"})
+    model_types: frozenset[str] = frozenset({"custom_model", "mlflow_model"})
     gpus: Callable[[str | None], Ledger] = _no_gpus
     """Says which GPUs there are and who holds them; asked only when a deployment wants some. It may
     have to run a container, on the base image that is named, or on its own."""

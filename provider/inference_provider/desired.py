@@ -32,6 +32,7 @@ from inference_provider.spec.fields import (
 from inference_provider.spec.free_text import free_fields
 from inference_provider.spec.instance_type import sized
 from inference_provider.spec.kinds import ASSETS, ROWS
+from inference_provider.spec.reference import version_order
 
 
 class DesiredResource(Frozen):
@@ -233,8 +234,3 @@ def _pin(
 def _find(asked: Reference, references: list[Reference]) -> Reference | None:
     fitting = [one for one in references if asked.fits(one.name, one.version)]
     return max(fitting, key=lambda one: version_order(one.version or ""), default=None)
-
-
-def version_order(version: str) -> tuple[int, int, str]:
-    """Return what versions are ordered by: numbers by number, and after all other texts."""
-    return (1, int(version), "") if version.isdigit() else (0, 0, version)

@@ -43,7 +43,7 @@ NOT_A_NAME = "endpoint_name: not a valid name"
 CURATED = (
     "environment: 'azureml://registries/azureml/environments/sklearn-1.5/labels/latest' is not here"
 )
-NO_ENVIRONMENT = "environment: missing; a model without code and environment is not supported yet"
+NO_ENVIRONMENT = "environment: this field is missing; name one; only a model of type mlflow_model"
 NO_BATCH = "batch deployments are not supported yet"
 NO_CLUSTER = "Kubernetes online deployments are not supported yet in Azure ML YAML"
 
@@ -111,7 +111,7 @@ REFUSED = {
     f"{NCD}/sklearn-deployment-with-script.yaml": [NO_ENDPOINT],
     f"{NCD}/sklearn-diabetes/environment/conda.yaml": [NO_KIND],
     f"{NCD}/sklearn-diabetes/model/conda.yaml": [NO_KIND],
-    f"{NCD}/sklearn-deployment.yaml": [NO_ENVIRONMENT],
+    f"{NCD}/sklearn-deployment.yaml": [NO_ENDPOINT],
     f"{FOUNDATION}/batch-deploy.yml": [NO_BATCH, MISSING],
     f"{FOUNDATION}/deploy.yml": [MISSING, NO_ENVIRONMENT],
 }
@@ -148,6 +148,12 @@ CASES = {
          "sets": ("code_configuration.scoring_script=multi-file-to-json-score.py",)},
         ["models binary-binary-payload", "environments binary-binary-payload",
          "deployments binary-payload", "endpoints binary"],
+    ),
+    "V4": (
+        [f"{NCD}/create-endpoint.yaml", f"{NCD}/sklearn-deployment.yaml"],
+        {},
+        ["endpoints my-endpoint", "models mir-sample-sklearn-ncd-model",
+         "deployments sklearn-deployment"],
     ),
     "ncd with script": (
         [f"{NCD}/create-endpoint.yaml", f"{NCD}/sklearn-deployment-with-script.yaml"],

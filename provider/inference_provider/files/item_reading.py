@@ -15,6 +15,7 @@ from inference_provider.errors import Fault
 from inference_provider.files.beside import beside
 from inference_provider.files.digest import with_stack_file
 from inference_provider.files.lines import join
+from inference_provider.files.no_code import NoCode, fill_in
 from inference_provider.files.program import Served
 from inference_provider.files.referenced import file_faults
 from inference_provider.files.source_folder import SourceFolder
@@ -51,6 +52,7 @@ class Reading:
     faults: list[Fault] = field(default_factory=list)
     _moved: dict[str, str] = field(default_factory=dict)
     """`traffic.<i>` -> `endpoints.<j>` for traffic that was written on its endpoint."""
+    _no_code: NoCode = field(default_factory=NoCode)
     _inheriting: frozenset[str] = frozenset()
     """`endpoints.<i>` for each item that names no workspace and got the only one."""
     _valid: dict[str, SpecModel] = field(default_factory=dict)
@@ -67,6 +69,8 @@ class Reading:
         raw = self._listings(value)
         self._split_traffic(raw)
         self._inheriting = _fill_workspace(raw)
+        self._no_code = fill_in(raw, self.folder.path)
+        self.faults += self._no_code.faults
         specs = {listing: self._specs(listing, items) for listing, items in raw.items()}
         self.beside = beside(self.beside, specs)
         spaces = (*specs.get("workspaces", ()), *self.beside.get("workspaces", ()))
@@ -83,6 +87,7 @@ class Reading:
         stack._faulty = self._faulty
         if all(s is not None for found in specs.values() for s in found):
             self._cross_rules(stack)
+        self.faults[:] = map(self._no_code.place, self.faults)
         return stack
 
     def _listings(self, value: dict[str, Any]) -> dict[str, list[Any]]:

@@ -14,6 +14,7 @@ from inference_provider.files.digest import unreadable
 from inference_provider.files.dockerfile import builds_nothing, unfit_mounts
 from inference_provider.files.jwks import jwks_faults
 from inference_provider.files.left_out import CODE_IGNORES, BadContent, ignore_file
+from inference_provider.files.mlmodel import Broken, read_mlmodel
 from inference_provider.files.program import Served, absolute_program_fault, program_fault
 from inference_provider.files.reading import (
     RELATIVE,
@@ -106,6 +107,11 @@ def _model_faults(spec: ModelSpec, folder: SourceFolder) -> Iterator[Fault]:
         yield Fault("path", f"no file or folder '{spec.path}'", RELATIVE)
         return
     yield from _content_faults(partial(folder.model, spec), spec.path, "path")
+    if spec.type == "mlflow_model":
+        try:
+            read_mlmodel(folder.path, spec.path)
+        except Broken as broken:
+            yield from broken.faults
 
 
 def _build_faults(build: BuildContext, folder: SourceFolder) -> Iterator[Fault]:

@@ -48,6 +48,8 @@ def stack_schema() -> dict[str, Any]:
     traffic = definitions["TrafficSpec"]["properties"]
     for field in _MOVED:
         definitions["EndpointSpec"]["properties"][field] = traffic[field]
+    # that of an MLflow model without code is made of the model's own files
+    definitions["DeploymentSpec"]["required"].remove("environment")
     amounts = definitions["ResourceAmounts"]["properties"]
     amounts["gpu"] = amounts["nvidia.com/gpu"]  # both spellings are read
     [slices] = definitions["Resources"]["properties"]["mig"]["patternProperties"].values()

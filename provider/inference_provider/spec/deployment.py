@@ -162,8 +162,10 @@ class DeploymentSpec(SpecModel):
     """A model of the workspace. A folder `path: model-a` lies at `$AZUREML_MODEL_DIR/model-a`, a
     file at `$AZUREML_MODEL_DIR/<file>`."""
     environment: Annotated[AssetReference, ROLLS, names_asset(Kind.ENVIRONMENT)]
+    """In a stack file, one is made for a model of type `mlflow_model` where none is named."""
     code_configuration: Annotated[CodeConfiguration | None, ROLLS] = None
-    """Required unless the environment brings its own server."""
+    """Required unless the environment brings its own server, or a stack file declares the model
+    with type `mlflow_model`."""
     environment_variables: Annotated[
         dict[VariableName, VariableValue],
         AfterValidator(_fits_a_process),

@@ -65,6 +65,11 @@ class Reference(NamedTuple):
         return self.name == name and self.version in (None, version)
 
 
+def version_order(version: str) -> tuple[int, int, str]:
+    """Sort numeric versions by number (10 after 9), and after all other texts."""
+    return (1, int(version), "") if version.isdigit() else (0, 0, version)
+
+
 def with_short_digest(text: str) -> str:
     """Return a pinned reference, of an asset or an image, for display; other texts unchanged."""
     name, pin, digest = text.partition(_DIGEST)

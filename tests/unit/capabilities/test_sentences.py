@@ -177,11 +177,11 @@ def test_a_plain_stack_is_refused_nowhere():
         pytest.param(
             stack(
                 models=[
-                    {"name": "iris", "path": "m", "type": "mlflow_model", "content_hash": "a" * 64}
+                    {"name": "iris", "path": "m", "type": "triton_model", "content_hash": "a" * 64}
                 ]
             ),
             "Model 'default/iris:1' on target 'local': type: there is no server for"
-            " 'mlflow_model' yet; use custom_model with a scoring script",
+            " 'triton_model' yet; use custom_model with a scoring script",
             id="model type",
         ),
     ],

@@ -8,11 +8,11 @@ from inference_provider.cli.az.changes import apply_part
 from inference_provider.cli.az.declared import COMMAND_LINE, merged, part_with, written
 from inference_provider.cli.az.documents import asset_document
 from inference_provider.cli.az.site import Missing, Site
-from inference_provider.desired import version_order
 from inference_provider.errors import Fault, SpecError, TargetError
 from inference_provider.files.azureml.overrides import Overrides
 from inference_provider.observed import Kind, ObservedResource, ResourceId
 from inference_provider.part import Part
+from inference_provider.spec.reference import version_order
 
 _KINDS = {"model": Kind.MODEL, "environment": Kind.ENVIRONMENT}
 _PATHS = ("path", "conda_file", "build_context")

@@ -139,14 +139,6 @@ class _Mapping:
             }
         for key in ("model", "environment"):
             self._asset_of(document, item, key)
-        if value.get("environment") is None:
-            self.mapped.faults.append(
-                document.fault(
-                    "environment",
-                    "missing; a model without code and environment is not supported yet",
-                    "name an environment, and code_configuration with a scoring script",
-                )
-            )
         self.mapped.add("deployments", item, Origin(document, ""), endpoint="endpoint_name")
 
     def _collector(self, document: AzureDocument, value: Mapping[str, Any]) -> dict[str, Any]:
