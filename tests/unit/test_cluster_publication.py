@@ -10,6 +10,7 @@ from tests.cluster_api import ClusterApi, client_of, failure
 
 from inference_provider.errors import NotReady
 from inference_provider.observed import Actor, Kind, Record, ResourceId
+from inference_provider.router.table import EndpointEntry
 from inference_provider.targets.kubernetes import names, publication
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.objects import SECRET, SLICE, selector
@@ -47,6 +48,13 @@ class Router:
     def status(self) -> RouterStatus:
         return RouterStatus()
 
+    @property
+    def delivery(self) -> "Router":
+        return self
+
+    def last_published(self) -> tuple:
+        return self.last
+
     def wait_ready(self) -> None:
         pass
 
@@ -54,6 +62,7 @@ class Router:
         self.published: list[bool] = []
         """Of each publication, whether backends must be healthy."""
         self.refuse = lambda: None
+        self.last: tuple = ()
 
     def publish(self, *_given, must_be_healthy: bool = True, **_more) -> None:
         self.published.append(must_be_healthy)
@@ -105,6 +114,15 @@ def lab():
     made.slices.refresh()
     made.follow()
     return made
+
+
+def test_a_pod_that_begins_goes_by_the_splits_that_it_served_last():
+    lab = Lab()
+    lab.router.last = (EndpointEntry(name="iris", keys=(), weights={"blue": 90, "green": 10}),)
+    found = lab.publication._splits()
+    assert (found.runs, found.weights) == (False, {"iris": {"blue": 90, "green": 10}})
+    lab.publication.begun = True
+    assert lab.publication._splits() == RouterStatus()
 
 
 def serve(api: ClusterApi, name: str = "blue") -> None:

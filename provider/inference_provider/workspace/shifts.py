@@ -39,7 +39,8 @@ def in_force(
     """Return records that say of splits what requests go by.
 
     Where what is kept of one cannot be read, its endpoint keeps what the router serves: others are
-    changed meanwhile. A router that does not run serves nothing, and then its requests go nowhere.
+    changed meanwhile. A router that starts goes by what it served last, as far as it knows that,
+    and else by the recorded split: nobody would be served otherwise.
 
     Raises:
         TargetError: What is kept of one cannot be read, and the router does not say what it serves.
@@ -67,9 +68,11 @@ class _Served:
     def of(self, traffic: Record) -> Record:
         """Return the record of a split, with what requests go by now."""
         said = self._serves()
-        if said.runs and (said.weights is None or said.mirrors is None):
-            raise self.faults[traffic.id.name]
         name, weights, mirrors = traffic.id.name, said.weights or {}, said.mirrors or {}
+        if said.runs and (said.weights is None or said.mirrors is None):
+            raise self.faults[name]
+        if not said.runs and name not in weights:
+            return traffic
         shown = {"traffic": weights.get(name, {}), "mirror_traffic": mirrors.get(name, {})}
         return traffic.model_copy(update={"properties": {**traffic.properties, **shown}})
 

@@ -34,7 +34,7 @@ from inference_provider.workspace.state import (
     UNPUBLISHED,
     State,
 )
-from inference_provider.workspace.statuses import Instance
+from inference_provider.workspace.statuses import Instance, RouterStatus
 
 GATHER_S = 0.02
 """Wait for more changes after the first: many are one publication."""
@@ -107,7 +107,7 @@ class Publication:
         self._state = State(self._records)
         environments = KeptEnvironments(self._records, self._state)
         self._entries = endpoint_entries(
-            self._state, self._instances, environments.spec, self._serving.status
+            self._state, self._instances, environments.spec, self._splits
         )
         self._room = room
         self._there: tuple[int, Mapping[str, tuple[Instance, ...]]] = -1, {}
@@ -172,6 +172,18 @@ class Publication:
 
     def _build(self) -> Endpoints:
         return self._room.with_held(self._entries())
+
+    def _splits(self) -> RouterStatus:
+        """Return what this pod serves; what it served last while it begins, if anything."""
+        found = self._serving.status()
+        if self.begun or found.weights is not None:
+            return found
+        last = self._serving.delivery.last_published()
+        return RouterStatus(
+            runs=False,
+            weights={one.name: dict(one.weights) for one in last},
+            mirrors={one.name: dict(one.mirror) for one in last},
+        )
 
     def _instances(self) -> Mapping[str, tuple[Instance, ...]]:
         changes = self._slices.changes
