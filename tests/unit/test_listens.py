@@ -12,7 +12,8 @@ from inference_provider.spec import StackSpec, WorkspaceSpec, stack_faults
 from inference_provider.targets.listening import ListenAddress
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.records import FileRecords
-from inference_provider.targets.local.taken_ports import taken_faults
+from inference_provider.targets.local.target import neighbours
+from inference_provider.targets.taken_ports import taken_faults
 from inference_provider.workspace.state import State
 
 PORT = {"port": 18443}
@@ -82,7 +83,7 @@ class Machine:
         spec = WorkspaceSpec(name=name, **fields)
         id_ = ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name)
         desired = DesiredResource(id=id_, spec=spec, owner="demo")
-        return [str(one) for one in taken_faults(self.root, desired)]
+        return [str(one) for one in taken_faults(desired, lambda: neighbours(self.root))]
 
 
 def test_a_port_that_a_workspace_of_another_stack_has_is_refused_with_its_name(tmp_path: Path):
@@ -103,6 +104,9 @@ def test_a_port_that_a_workspace_of_another_stack_has_is_refused_with_its_name(t
 def test_a_workspace_itself_and_one_of_the_same_stack_refuse_nothing(tmp_path: Path):
     machine = Machine(tmp_path, metrics={"port": 9464})
     assert machine.refuses(name="shop", router_port=20080, metrics={"port": 9464}) == []
+    assert machine.refuses(name="shop", service={"port": 20080}) == [
+        "service.port: 20080 is the router_port of workspace 'shop' too; use another"
+    ]
     own = Machine(tmp_path / "own", owner="demo", metrics={"port": 9464})
     assert own.refuses(router_port=20080, metrics={"port": 9464}) == []
 

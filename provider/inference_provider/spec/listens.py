@@ -44,6 +44,11 @@ def listens(spec: WorkspaceSpec) -> Iterator[Listens]:
         yield Listens(spec.name, _SERVICE, spec.service.bind_address, spec.service.port)
 
 
+def ports_of(spec: WorkspaceSpec) -> frozenset[int]:
+    """Return the ports that a workspace names: none of them may be chosen for something else."""
+    return frozenset(one.port for one in listens(spec))
+
+
 def port_faults(
     workspaces: Sequence[WorkspaceSpec], knows: Callable[[int, str], bool]
 ) -> Iterator[Fault]:

@@ -1,6 +1,6 @@
 """What a Docker host can do, and why it cannot do the rest."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from inference_provider.capabilities import WITH_RULES, Answer, Capability, TargetCapabilities
 from inference_provider.desired import DesiredResource
@@ -88,6 +88,7 @@ def docker_capabilities(
     gpus: Callable[[str | None], Ledger],
     image_fault: Callable[[str], str],
     has_image_of: Callable[[DesiredResource, WorkspaceSpec | None], bool],
+    taken: Callable[[DesiredResource], Iterable[Fault]] = lambda _workspace: (),
 ) -> TargetCapabilities:
     """Return what a Docker host can do.
 
@@ -95,6 +96,7 @@ def docker_capabilities(
         gpus: Says which GPUs the host has and who holds them.
         image_fault: Says why it cannot use an image.
         has_image_of: Says whether it has what is made for a workspace or an environment.
+        taken: Says which ports of a workspace another one of it has.
     """
     return TargetCapabilities(
         name="docker",
@@ -124,6 +126,7 @@ def docker_capabilities(
         logs=True,
         service=True,
         workspace_faults=_workspace_faults,
+        taken_faults=taken,
         notes=tls_notes,
         image_fault=image_fault,
         has_image_of=has_image_of,

@@ -26,7 +26,7 @@ from inference_provider.targets.docker.containers import (
 )
 from inference_provider.targets.docker.conversation import program
 from inference_provider.targets.docker.host import TIMEOUT_S, DockerHost
-from inference_provider.targets.docker.listens import Listens, with_egress_port
+from inference_provider.targets.docker.listens import Listens, chosen, with_egress_port
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.succession import behind, running
 from inference_provider.targets.docker.way_out import proxy_of
@@ -34,13 +34,7 @@ from inference_provider.targets.envoy import drain, relay
 from inference_provider.targets.envoy.agent_errors import read
 from inference_provider.targets.envoy.edge import edged
 from inference_provider.targets.envoy.reported import reported
-from inference_provider.targets.listening import (
-    METRICS_PORTS,
-    ROUTER_PORTS,
-    absent,
-    in_order,
-    port_taken,
-)
+from inference_provider.targets.listening import absent
 from inference_provider.workspace.logged import CallQuery
 from inference_provider.workspace.state import PUBLICATION, State
 from inference_provider.workspace.statuses import RouterAddress, RouterStatus
@@ -78,52 +72,47 @@ class DockerRouter:
         self._state = State(records)
         self._newest = newest
         self._name = names.router(records.workspace)
+        self._about = (records.workspace, str(host))
         self._selecting = dict(names.selecting(records.workspace, names.ROUTER))
 
     # -- where it listens ----------------------------------------------------------------------
 
     def listens(self) -> Listens:
         """Return where it listens. Raises TargetError when the workspace is not there."""
-        document = self._records.read(ADDRESS, names.ROUTER)
-        if document is None:
+        found = self.kept_address()
+        if found is None:
             raise absent(self._records.workspace)
-        return Listens.model_validate_json(document)
+        return found
+
+    def kept_address(self) -> Listens | None:
+        """Return where it listens; None where that is not chosen."""
+        document = self._records.read(ADDRESS, names.ROUTER)
+        return None if document is None else Listens.model_validate_json(document)
 
     def save(self, listens: Listens) -> None:
         """Remember where it listens."""
         self._records.put(ADDRESS, names.ROUTER, listens.model_dump_json())
 
-    def choose(self, host: str, wanted: int, image: str) -> Listens:
-        """Choose where a new router listens; its container runs already."""
-        fault = self._ask("address_fault", host=host, port=wanted)
-        if fault:
-            router = f"the router of workspace '{self._records.workspace}'"
-            raise TargetError("start", router, fault, place=str(self._host))
-        ports = [wanted] if wanted else in_order(ROUTER_PORTS, self._name)
-        port = self._ask("free_port", host=host, ports=ports)
-        metrics_ports = in_order(METRICS_PORTS, self._name)
-        metrics = self._ask("free_port", host="127.0.0.1", ports=metrics_ports)
-        if port is None or metrics is None:
-            taken = f"router port {wanted} on {host} is taken by another process"
-            reason = taken if wanted else "no router port is free"
-            remedy = "give it another router_port (0 picks a free one)"
-            raise port_taken(self._records.workspace, reason, remedy, str(self._host))
-        return Listens(host=host, port=port, metrics_port=metrics, image=image)
-
     def with_egress_port(self, listens: Listens) -> Listens:
         """Return where it listens, as the forward proxy too."""
-        about = (self._records.workspace, str(self._host))
         everywhere = partial(self._ask, "free_port", host="0.0.0.0")
         in_use = bool(self._state.edge()["outbound"])
-        return with_egress_port(listens, *about, everywhere, in_use=in_use)
+        return with_egress_port(listens, *self._about, everywhere, in_use=in_use)
 
-    def start_first(self, host: str, wanted: int, image: str) -> None:
+    def start_first(self, host: str, wanted: int, image: str, besides: Collection[int]) -> None:
         """Choose where a new router listens, and start it there.
 
         Another process may take a port between both: then it is chosen again.
+
+        Args:
+            host: Address of the host.
+            wanted: Port; 0 for one that is free.
+            image: Id of what it runs.
+            besides: Ports on which something else of the workspace is to listen.
         """
         for attempt in range(_ATTEMPTS):
-            self.save(self.with_egress_port(self.choose(host, wanted, image)))
+            found = chosen(host, wanted, image, besides=besides, about=self._about, ask=self._ask)
+            self.save(self.with_egress_port(found))
             try:
                 self.ensure_up(lambda: ())
             except NotReady as fault:

@@ -11,6 +11,7 @@ from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import TargetError
 from inference_provider.spec import WorkspaceSpec
+from inference_provider.spec.listens import ports_of
 from inference_provider.spec.logs import LogSettings
 from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.spec.target import Home, Place
@@ -37,6 +38,7 @@ from inference_provider.targets.images import Images
 from inference_provider.targets.meter import WorkspaceMeter
 from inference_provider.targets.request_counts import RequestCounts
 from inference_provider.targets.samples import Samples
+from inference_provider.targets.taken_ports import Neighbour, taken_faults
 from inference_provider.workspace.alert_states import States
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.image_store import ImageStore
@@ -69,7 +71,16 @@ class DockerPlatform:
 
     @cached_property
     def capabilities(self) -> TargetCapabilities:
-        return docker_capabilities(self.gpus.ledger, self.builder.fault, self._has_image_of)
+        taken = partial(taken_faults, there=self._neighbours)
+        return docker_capabilities(
+            self.gpus.ledger, self.builder.fault, self._has_image_of, taken=taken
+        )
+
+    def _neighbours(self) -> Iterator[Neighbour]:
+        """Yield every workspace of the host."""
+        for name in self.workspaces():
+            opened = self._open(name)
+            yield Neighbour(name, State(opened.records), opened.router.kept_address)
 
     def _has_image_of(self, desired: DesiredResource, workspace: WorkspaceSpec | None) -> bool:
         opened, spec = self._open(desired.id.workspace), desired.spec
@@ -194,7 +205,7 @@ class DockerPlatform:
         opened.records.make()
         image = self._images.runtime(spec, tell)
         opened.router.make(image)
-        opened.router.start_first(spec.bind_address, spec.router_port, image)
+        opened.router.start_first(spec.bind_address, spec.router_port, image, ports_of(spec))
 
     def is_made(self, workspace: str) -> bool:
         """Whether anything of a workspace is recorded, and not only where its router listens."""

@@ -1,7 +1,7 @@
 """Ports and addresses of this machine: which are free, who listens, and which to choose."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -102,13 +102,24 @@ def free_ports(
     )
 
 
-def choose_address(root: Path, host: str, wanted_port: int) -> ListenAddress:
-    """Choose where a new workspace's router listens; call it under the machine's port lock."""
+def choose_address(
+    root: Path, host: str, wanted_port: int, besides: Collection[int] = ()
+) -> ListenAddress:
+    """Choose where a new workspace's router listens; call it under the machine's port lock.
+
+    Args:
+        root: State folder.
+        host: Address of this machine.
+        wanted_port: 0 for one that is free.
+        besides: Ports on which something else of the workspace is to listen.
+    """
     fault = address_fault(host, wanted_port)
     if fault:
         raise TargetError("start", "the router", fault)
-    port = wanted_port or free_ports(1, ROUTER_PORTS, _kept_ports(root), host)[0]
-    return ListenAddress(host=host, port=port, metrics_port=metrics_port(root, {port}))
+    taken = _kept_ports(root) | set(besides)
+    port = wanted_port or free_ports(1, ROUTER_PORTS, taken, host)[0]
+    metrics = metrics_port(root, {port, *besides})
+    return ListenAddress(host=host, port=port, metrics_port=metrics)
 
 
 def metrics_port(root: Path, taken: set[int]) -> int:

@@ -12,6 +12,7 @@ from inference_provider.desired import DesiredResource
 from inference_provider.errors import TargetError
 from inference_provider.gpus import Gpu
 from inference_provider.spec import WorkspaceSpec
+from inference_provider.spec.listens import ports_of
 from inference_provider.targets.first_up import first_up, saved
 from inference_provider.targets.local.addresses import choose_address
 from inference_provider.targets.local.assets import Assets
@@ -32,7 +33,6 @@ from inference_provider.targets.local.records import FileRecords
 from inference_provider.targets.local.router import LocalRouter
 from inference_provider.targets.local.service_process import SERVICE
 from inference_provider.targets.local.service_status import alert_states
-from inference_provider.targets.local.taken_ports import taken_faults
 from inference_provider.targets.local.unrecorded import (
     UnmadeWorkspace,
     delete_unrecorded,
@@ -43,6 +43,7 @@ from inference_provider.targets.local.web_process import WEB
 from inference_provider.targets.meter import WorkspaceMeter
 from inference_provider.targets.request_counts import RequestCounts
 from inference_provider.targets.samples import Samples, Used
+from inference_provider.targets.taken_ports import Neighbour, taken_faults
 from inference_provider.workspace.alert_states import States
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.measured import Meter, Running, running
@@ -60,6 +61,12 @@ class _Opened:
         """Return the GPUs of each instance that has some, by its name."""
         there = self.instances.by_deployment().values()
         return {one.name: one.gpus for some in there for one in some if one.gpus}
+
+
+def neighbours(root: Path) -> Iterator[Neighbour]:
+    """Yield every workspace of a state folder."""
+    for folders in all_folders(root):
+        yield Neighbour(folders.workspace, State(FileRecords(folders)), folders.address)
 
 
 class LocalPlatform:
@@ -80,7 +87,8 @@ class LocalPlatform:
     @cached_property
     def capabilities(self) -> TargetCapabilities:
         return local_capabilities(
-            lambda: ledger(self._root, self._devices), taken=partial(taken_faults, self._root)
+            lambda: ledger(self._root, self._devices),
+            taken=partial(taken_faults, there=partial(neighbours, self._root)),
         )
 
     def workspaces(self) -> tuple[str, ...]:
@@ -171,7 +179,9 @@ class LocalPlatform:
     @contextmanager
     def _chosen_again(self, folders: Folders, spec: WorkspaceSpec) -> Iterator[None]:
         with machine_lock():
-            folders.save_address(choose_address(self._root, spec.bind_address, spec.router_port))
+            folders.save_address(
+                choose_address(self._root, spec.bind_address, spec.router_port, ports_of(spec))
+            )
         try:
             yield
         except BaseException:
