@@ -35,6 +35,11 @@ def port(request):
             id="a long header",
         ),
         pytest.param(
+            b"POST /endpoints/iris%2FlistKeys HTTP/1.1\r\n" + HOST + b"\r\n",
+            b"400",
+            id="an encoded slash",
+        ),
+        pytest.param(
             b"GET /" + b"x" * 66000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", b"431", id="a long path"
         ),
     ],
