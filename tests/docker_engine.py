@@ -33,6 +33,7 @@ RULE = AutoscaleRuleSpec.model_validate(
 
 
 SOCKET, GONE = "/run/docker.sock", "/run/gone.sock"
+STARTED = "2026-11-28T10:00:01.123456789Z"
 LISTENS = Listens(host="127.0.0.1", port=20000, metrics_port=20001, image="sha256:1")
 
 
@@ -53,6 +54,8 @@ class Engine:
         self.before_start: Callable[[], None] = lambda: None
         self.files: dict[str, bytes] = {}
         """What a container has written down."""
+        self.written = "2026-11-28T10:00:02.5Z"
+        """When."""
 
     def containers(self, all, filters):
         asked = dict(one.split("=", 1) for one in filters["label"])
@@ -88,7 +91,7 @@ class Engine:
         if id_ not in self.there:
             raise refused(404)
         there = self.there[id_]
-        state = {"Running": there["State"] == "running", "Paused": False}
+        state = {"Running": there["State"] == "running", "Paused": False, "StartedAt": STARTED}
         network = there["HostConfig"]["NetworkMode"]
         return {
             "Id": id_, "State": state, "RestartCount": 0, "Config": {"Labels": there["Labels"]},
@@ -96,6 +99,9 @@ class Engine:
             "HostConfig": {**there["HostConfig"], "RestartPolicy": {"Name": RESTART}},
             "NetworkSettings": {"Networks": {network: {}}},
         }  # fmt: skip
+
+    def logs(self, id_, **_given):
+        return b""
 
     def stop(self, id_, timeout):
         self.kill(id_)
@@ -134,12 +140,13 @@ class Host(DockerHost):
 
     def __init__(self, engine) -> None:
         super().__init__(DockerPlace(kind="docker", host="unix:///none.sock"))
-        self._api = engine
+        self._api = self._engine = engine
         self._files = engine.files
         self.asked_router: list[str] = []
 
     def stat(self, container, path):
-        return {} if path.rpartition("/")[2] in self._files else None
+        there = path.rpartition("/")[2] in self._files
+        return {"mtime": self._engine.written} if there else None
 
     def ask(self, command, line, limit_s, *, again=False):
         self.asked_router.append(json.loads(line)["ask"])

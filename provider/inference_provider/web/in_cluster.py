@@ -2,14 +2,12 @@
 
 import os
 import socket
-import sys
 import tempfile
 import threading
 import time
 from functools import partial
 from pathlib import Path
 
-from inference_provider.errors import TargetError
 from inference_provider.spec.target import KubernetesPlace
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.kept_folder import KeptFolder
@@ -19,6 +17,7 @@ from inference_provider.targets.kubernetes.service_probes import Probes
 from inference_provider.targets.kubernetes.target import KubernetesTarget
 from inference_provider.targets.kubernetes.web_manifests import hosts
 from inference_provider.targets.web_service import PAGES
+from inference_provider.web.declared import await_declared
 from inference_provider.web.serving import OneWorkspace, Place
 from inference_provider.web.site import site_of
 from inference_provider.workspace.state import State
@@ -26,8 +25,6 @@ from inference_provider.workspace.state import State
 _PERIOD_S, _SILENCE_S = 2.0, 5.0
 _HANGS_S = 30.0
 """Time after which one that answers nobody is started again, by what its kubelet asks then."""
-_DECLARED_S = 60.0
-"""Longest wait for the change of the workspace to be recorded that this pod was made for."""
 _ASKED = b"GET /health HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n"
 
 
@@ -45,7 +42,7 @@ def opened(workspace: str, port: str, scheme: str, pages: str) -> Place:
     router = target.kubernetes.router(workspace)
     router.is_the_service = True
     state = State(target.kubernetes.ports(workspace).records)
-    _await(state, scheme, probes)
+    await_declared(state, scheme, lambda: probes.looks("requests"))
     folder = Path(tempfile.mkdtemp())
     kept = KeptFolder(target.kubernetes.client, namespace, folder)
     kept.restore()
@@ -63,27 +60,6 @@ def opened(workspace: str, port: str, scheme: str, pages: str) -> Place:
         pages=pages == PAGES,
         keeps=kept.keep,
     )
-
-
-def _await(state: State, scheme: str, probes: Probes) -> None:
-    """Wait for what this pod was made for: it starts before that is recorded."""
-    until_s = time.monotonic() + _DECLARED_S
-    while fault := _undeclared(state, scheme):
-        if time.monotonic() > until_s:
-            sys.exit(fault)
-        probes.looks("requests")
-        time.sleep(1)
-
-
-def _undeclared(state: State, scheme: str) -> str:
-    """Say why the workspace has not declared what this pod is; empty where it has."""
-    try:
-        record = state.own_record()
-        if record and record.properties.get("service") and state.scheme == scheme:
-            return ""
-    except TargetError as fault:
-        return str(fault)
-    return f"it is to speak {scheme}, which the workspace does not; `inferctl up` mends it"
 
 
 def _watch(port: int, probes: Probes) -> None:

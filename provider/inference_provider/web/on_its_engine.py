@@ -8,6 +8,7 @@ from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.target import DockerTarget
 from inference_provider.targets.docker.web import LISTENING
 from inference_provider.targets.web_service import PAGES
+from inference_provider.web.declared import await_declared
 from inference_provider.web.serving import OneWorkspace, Place
 from inference_provider.web.site import site_of
 from inference_provider.workspace.state import State
@@ -23,10 +24,12 @@ def opened(workspace: str, *given: str) -> Place:
     target, folder = _Target("docker"), Path(FOLDER)
     note = folder / LISTENING
     note.unlink(missing_ok=True)  # of a run before this one
+    state = State(HostRecords(target.docker.host, workspace))
+    await_declared(state, scheme)
     return Place(
         target=target,
         workspace=workspace,
-        state=State(HostRecords(target.docker.host, workspace)),
+        state=state,
         router_url=lambda: target.docker.router(workspace).address().url,
         folder=folder,
         host=host,

@@ -147,7 +147,7 @@ class _Sources:
     def look(self) -> None:
         found = None
         try:
-            found = tuple(self._state.edge()["sources"])
+            found = self._state.sources()
         finally:
             self._found = found
 

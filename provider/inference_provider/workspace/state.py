@@ -242,11 +242,20 @@ class State(Documents):
         said = record.properties if record else {}
         return {
             "tls": kept.tls if kept else None,
-            "sources": tuple(said.get("allowed_source_ranges") or ()),
+            "sources": self.sources(),
             "trusted_proxies": tuple(said.get("trusted_proxies") or ()),
             "trusted_hops": said.get("trusted_hops") or 0,
             "outbound": outbound_of(said.get("outbound_rules") or ()),
         }
+
+    def sources(self) -> tuple[str, ...]:
+        """Return the ranges of addresses that may call; empty for all.
+
+        Raises:
+            TargetError: The workspace's record cannot be read.
+        """
+        record = self.own_record()
+        return tuple(record.properties.get("allowed_source_ranges") or ()) if record else ()
 
     @property
     def scheme(self) -> str:

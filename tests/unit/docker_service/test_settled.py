@@ -22,7 +22,7 @@ def test_threads_of_one_up_make_one_container_between_them(engine, keeper):
         first = pool.submit(keeper.settle, "sha256:1")
         first_starts.wait(5)
         second = pool.submit(keeper.settle, "sha256:1")
-        assert (first.result(), second.result()) == (None, None)
+        assert (first.result(), second.result()) == (True, False)
     assert [one["State"] for one in engine.there.values()] == ["running"]
     assert engine.made == 1
 

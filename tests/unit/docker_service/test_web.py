@@ -1,5 +1,7 @@
 """The container that serves a workspace over HTTP, beside the one that keeps its rules."""
 
+from hashlib import sha256
+
 import pytest
 from tests.docker_engine import GONE, LISTENS, SOCKET
 from tests.memory import record
@@ -28,8 +30,8 @@ def router(keeper, web):
     return made
 
 
-def declare(keeper, service):
-    spec = WorkspaceSpec.model_validate({"name": "lab", "service": service})
+def declare(keeper, service, **more):
+    spec = WorkspaceSpec.model_validate({"name": "lab", "service": service, **more})
     with keeper.records.edit():
         State(keeper.records).put_record(record(Kind.WORKSPACE, spec))
 
@@ -50,6 +52,35 @@ def test_one_runs_where_the_other_does_not_start(engine, keeper, router):
     router.publish(())
     assert roles(engine) == ["web"]
     assert router.status().beside == "service on http://127.0.0.1:18443"
+
+
+def test_what_one_before_has_noted_says_nothing_of_the_one_that_starts(engine, router):
+    router.publish(())
+    engine.written = "2026-11-28T10:00:01Z"
+    assert router.status().missing == (
+        "the service on 127.0.0.1:18443 does not run: it starts; its log is that of"
+        " inference.lab.web"
+    )
+
+
+def test_the_status_has_what_is_wrong_with_one_that_serves(engine, keeper, router):
+    provider = {
+        "issuer": "https://login.example.org",
+        "audience": "lab",
+        "jwks_uri": "https://login.example.org/keys",
+    }
+    declare(keeper, {"port": 18443}, identity_provider=provider)
+    router.publish(())
+    stem = "service/provider-keys/" + sha256(provider["jwks_uri"].encode()).hexdigest()[:16]
+    engine.files[f"{stem}.json"] = b"{}"
+    said = "autoscaler runs; service on http://127.0.0.1:18443"
+    assert router.status().beside == said
+    engine.files[f"{stem}.fault"] = b"Connection refused"
+    engine.files["service/certificate.fault"] = b"the certificate cannot be shown"
+    assert router.status().beside == (
+        f"{said}, keys cannot be fetched from https://login.example.org/keys: Connection refused;"
+        " those of 1970-01-01 00:00 UTC stay in force, the certificate cannot be shown"
+    )
 
 
 def test_another_port_replaces_it_and_it_goes_with_the_service(engine, keeper, router):

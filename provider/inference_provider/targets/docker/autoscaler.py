@@ -6,9 +6,7 @@ send or serve something, since the page and most collectors are on that one's lo
 ends, counts and splits stay as they are. Its name is from when it did nothing but keep rules.
 """
 
-import io
 import json
-import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -165,21 +163,6 @@ class Autoscaler(Companion):
         files = self._files(FOLDER)
         for name in (f"{DECISIONS}.1", DECISIONS):
             yield from files.get(name, b"").decode("ascii", errors="replace").splitlines()
-
-    def _file(self, name: str, otherwise: bytes) -> bytes:
-        return self._files(f"{FOLDER}/{name}").get(name, otherwise)
-
-    def _files(self, path: str) -> dict[str, bytes]:
-        """Return the files at a path of the container, by name; none where it is not there."""
-        archive = None
-        with suppress(TargetError):
-            archive = next((self._host.get_files(one, path) for one in self._ids()), None)
-        if not archive:
-            return {}
-        with tarfile.open(fileobj=io.BytesIO(archive)) as found:
-            there = [one for one in found.getmembers() if one.isfile()]
-            opened = ((one.name.rpartition("/")[2], found.extractfile(one)) for one in there)
-            return {name: file.read() for name, file in opened if file is not None}
 
 
 def _network(needs: Needs) -> str:

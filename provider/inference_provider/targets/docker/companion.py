@@ -5,7 +5,9 @@ the image of the router, keeps what it writes in a volume of its own, and is mad
 not as it would be made now. Its end takes nothing else with it.
 """
 
+import io
 import secrets
+import tarfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -85,23 +87,29 @@ class Companion:
     def _before_another(self) -> None:
         """Prepare for the end of one that is removed or replaced."""
 
-    def _started(self) -> None:
-        """Wait for one that was started, if that is worth it."""
+    def wait(self) -> None:
+        """Wait for one that was started, if that is worth it; outside of any edit.
+
+        It may begin once what it is made for is recorded.
+        """
 
     # -- made and removed ----------------------------------------------------------------------
 
-    def settle(self, image: str) -> None:
+    def settle(self, image: str) -> bool:
         """Have it run where it is needed and the socket is named; and only there.
 
         Args:
             image: Id of the image that it is to run.
+
+        Returns:
+            Whether it was started.
 
         Raises:
             TargetError: The Engine does not start it, or the workspace's record cannot be read,
                 and then nothing has changed. What it says is noted for the status.
         """
         if own_role() == self.role:  # it ends no change of its own
-            return
+            return False
         try:
             started = self._settle_in_turn(image)
         except (Interrupted, TargetUnreachable):  # which says nothing of it
@@ -111,8 +119,7 @@ class Companion:
                 self._note(str(fault))
             raise
         self._note(None)
-        if started:
-            self._started()
+        return started
 
     def names_already(self, socket: str | None) -> bool:
         """Whether the workspace is recorded with this socket."""
@@ -207,6 +214,31 @@ class Companion:
                 ),
             )
             api.start(made["Id"])
+
+    # -- what it has written down --------------------------------------------------------------
+
+    def _file(self, name: str, otherwise: bytes) -> bytes:
+        return self._files(f"{FOLDER}/{name}").get(name, otherwise)
+
+    def _files(self, path: str) -> dict[str, bytes]:
+        """Return the files at a path of the container, by name; none where it is not there."""
+        found = self._archived(path)
+        return {name.rpartition("/")[2]: content for name, (content, _) in found.items()}
+
+    def _archived(self, path: str) -> dict[str, tuple[bytes, float]]:
+        """Return the files at a path of the container and when they were written.
+
+        In seconds since 1970, by their paths, which begin with the last part of that path.
+        """
+        archive = None
+        with suppress(TargetError):
+            archive = next((self._host.get_files(one, path) for one in self._ids()), None)
+        if not archive:
+            return {}
+        with tarfile.open(fileobj=io.BytesIO(archive)) as found:
+            there = [one for one in found.getmembers() if one.isfile()]
+            opened = ((one, found.extractfile(one)) for one in there)
+            return {one.name: (file.read(), float(one.mtime)) for one, file in opened if file}
 
     # -- what kept it from running -------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from inference_provider.serving.image import ROUTER_FOLDER
 from inference_provider.spec.logs import LogSettings
 from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.targets.docker.autoscaler import Autoscaler
+from inference_provider.targets.docker.companion import Companion
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.router import DockerRouter, Endpoints
@@ -40,7 +41,8 @@ class RuledRouter(DockerRouter):
 
     def ensure_up(self, endpoints: Callable[[], Endpoints]) -> None:
         super().ensure_up(endpoints)
-        self._tend()
+        for one in self._tend():
+            one.wait()
 
     def publish(self, endpoints: Endpoints) -> None:
         self._tend()
@@ -68,19 +70,27 @@ class RuledRouter(DockerRouter):
             self._given = None
         with suppress(TargetError):  # the change is made, whatever this says
             for one in (self.autoscaler, self.web):
+                one.wait()
                 if missing := one.told().get("missing"):
                     tell(missing)
 
-    def _tend(self) -> None:
-        """Have the service run, or go on without it: requests need it not, and status tells."""
+    def _tend(self) -> list[Companion]:
+        """Have the service run, or go on without it: requests need it not, and status tells.
+
+        Returns:
+            Those that were started.
+        """
+        started: list[Companion] = []
         for one in (self.autoscaler, self.web):  # one may run though the other cannot
             try:
-                one.settle(self.listens().image)
+                if one.settle(self.listens().image):
+                    started.append(one)
             except Interrupted:
                 raise
             except TargetError:
                 if self._given is not None and one.names_already(self._given):
                     raise
+        return started
 
     def remove(self) -> None:
         self.autoscaler.remove()

@@ -6,8 +6,10 @@ address that is declared. When it ends, nobody gets new tokens, and all else goe
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from inference_provider import __version__
@@ -15,7 +17,9 @@ from inference_provider.errors import TargetError
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.companion import FOLDER, Companion, Making
 from inference_provider.targets.docker.containers import altered, is_running
-from inference_provider.targets.web_service import pages_of, service_of
+from inference_provider.targets.envoy.fetched_keys import KeptFile, state_in
+from inference_provider.targets.web_service import keys_uri, pages_of, service_of, unfetched
+from inference_provider.targets.web_told import CERTIFICATE
 
 LISTENING = "listening"
 """File in its folder while it listens; there it keeps keys that it has fetched, too."""
@@ -59,10 +63,10 @@ class Web(Companion):
     def _end(self, container: str) -> None:
         self._host.stop(container, _STOP_S)  # it writes down how many calls it has refused
 
-    def _started(self) -> None:
+    def wait(self) -> None:
         """Wait until it listens, as far as it does soon."""
         until_s = time.monotonic() + _START_S
-        while time.monotonic() < until_s:
+        while self._is_needed() and time.monotonic() < until_s:
             there = self._container()
             if there is None or there["RestartCount"] or self._listens(there):
                 return
@@ -71,8 +75,11 @@ class Web(Companion):
             time.sleep(_LOOK_S)
 
     def _listens(self, container: Mapping[str, Any]) -> bool:
-        path = f"{FOLDER}/{LISTENING}"
-        return is_running(container) and self._host.stat(container["Id"], path) is not None
+        if not is_running(container):
+            return False
+        noted = self._host.stat(container["Id"], f"{FOLDER}/{LISTENING}")
+        # its folder outlives it: a note of before its start is of another
+        return noted is not None and _time(noted["mtime"]) >= _time(container["State"]["StartedAt"])
 
     # -- what it says --------------------------------------------------------------------------
 
@@ -85,9 +92,21 @@ class Web(Companion):
         place = f"{f'[{host}]' if ':' in host else host}:{settings.port}"
         container = self._container()
         if container is not None and self._listens(container):
-            scheme = "https" if self._state.speaks_tls() else "http"
-            return {"beside": f"service on {scheme}://{place}"}
+            told = (f"service on {self._state.scheme}://{place}", *self._faults())
+            return {"beside": ", ".join(told)}
         return {"missing": f"the service on {place} does not run: {self._why(container)}"}
+
+    def _faults(self) -> Iterator[str]:
+        """Yield what it has written down that is not as it should be."""
+        if not keys_uri(self._state) and self._state.scheme == "http":
+            return
+        files = {
+            name.partition("/")[2]: KeptFile(content.decode(errors="replace"), at_s)
+            for name, (content, at_s) in self._archived(FOLDER).items()
+        }
+        fault = files.get(CERTIFICATE)
+        told = (unfetched(self._state, partial(state_in, files)), fault.text if fault else "")
+        yield from filter(None, told)
 
     def _why(self, container: Mapping[str, Any] | None) -> str:
         with suppress(TargetError):  # of a record that cannot be read nothing is known
@@ -102,3 +121,7 @@ class Web(Companion):
             remedy = "end that, or use another service.port"
             return f"the port is taken by another process; {remedy}"
         return f"it says: {said}" if said else f"it starts; its log is that of {self._name}"
+
+
+def _time(said: str) -> datetime:
+    return datetime.fromisoformat(said)
