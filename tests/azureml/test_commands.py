@@ -149,7 +149,7 @@ def test_a_reference_among_the_files_is_used_and_one_to_azure_is_refused(folder)
     assert "Model 'default/weights:3'" in folder.run("plan", "azure").stdout
     there = "model: azureml://registries/r/models/m/versions/1\n"
     folder.write("azure/blue-deployment.yml", text.replace(inline, there))
-    assert "line 4: model: 'azureml://registries/r/models/m/versions/1' is not here" in (
+    assert "line 4: model: 'azureml://registries/r/models/m/versions/1' is in a registry" in (
         folder.run("plan", "azure").stderr
     )
 

@@ -40,9 +40,7 @@ NO_KIND = "not a document that can be served"
 NO_ENDPOINT = "endpoint_name: no endpoint 'my-endpoint' in workspace 'default'"
 MISSING = "endpoint_name: this field is missing (Azure ML: Missing data for required field.)"
 NOT_A_NAME = "endpoint_name: not a valid name"
-CURATED = (
-    "environment: 'azureml://registries/azureml/environments/sklearn-1.5/labels/latest' is not here"
-)
+CURATED = "environment: 'azureml://registries/azureml/environments/sklearn-1.5/labels/latest' is in"
 NO_ENVIRONMENT = "environment: this field is missing; name one; only a model of type mlflow_model"
 NO_BATCH = "batch deployments are not supported yet"
 NO_CLUSTER = "Kubernetes online deployments are not supported yet in Azure ML YAML"

@@ -48,7 +48,15 @@ def test_schema_is_draft_2020_12():
 
 
 def test_schema_knows_every_top_level_list():
-    assert {"name", "$schema", *LISTED} == set(stack_schema()["properties"])
+    assert {"name", "$schema", "azureml", *LISTED} == set(stack_schema()["properties"])
+
+
+def test_a_workspace_may_say_what_stands_for_assets_of_registries():
+    known = {"azureml": {"environments": {"sklearn-1.5": {"conda_file": "c.yml"}, "b": "mine:1"}}}
+    validator = Draft202012Validator(stack_schema())
+    for registries, is_valid in ((known, True), ({"azureml": {"jobs": {}}}, False)):
+        stack = {"name": "s", "workspaces": [{"name": "default", "registries": registries}]}
+        assert validator.is_valid(stack) is is_valid
 
 
 def test_only_the_stack_name_is_required():

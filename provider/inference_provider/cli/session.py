@@ -90,11 +90,11 @@ class Session:
             stack = Stack.of(loaded.spec)
             if not alone:
                 self._tell_name(given)
-            for note in loaded.azure.notes:
-                self.err.print(one_line(f"note: {note}"), markup=False)
         else:
             _refuse_no_file(given.file)
             stack = Stack.load(given.file)
+        for note in stack.spec.notes:
+            self.err.print(one_line(f"note: {note}"), markup=False)
         self._go_to(stack, given.file)
         return stack
 

@@ -61,12 +61,32 @@ def stack_schema() -> dict[str, Any]:
     soft = definitions["Ulimit"]["properties"]["soft"]
     number = {key: soft[key] for key in ("type", "minimum", "maximum")}  # one number is both
     of_a_name["additionalProperties"] = {"anyOf": [number, {"$ref": "#/$defs/Ulimit"}]}
+    schema["properties"]["azureml"] = {
+        "description": "Files and folders of Azure ML YAML, whose items join those of the stack.",
+        "items": {"type": "string"},
+        "type": "array",
+    }
+    definitions["WorkspaceSpec"]["properties"]["registries"] = _registries()
     _open_placeholders(schema)
     schema["properties"]["$schema"] = {"type": "string"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
         "title": "Stack file of pulumi-inference",
+    }
+
+
+def _registries() -> dict[str, Any]:
+    """Return what a workspace has for assets of registries; `azureml/registries.py` reads it."""
+    asset = {"anyOf": [{"type": "string"}, {"type": "object"}]}
+    assets = {"type": "object", "additionalProperties": asset}
+    properties = {"environments": assets, "models": assets}
+    registry = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {
+        "description": "What stands for assets of registries of Azure: by registry, by"
+        " environments or models, by name or NAME:VERSION, the fields of an asset, or a reference.",
+        "type": "object",
+        "additionalProperties": registry,
     }
 
 

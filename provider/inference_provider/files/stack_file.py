@@ -5,10 +5,11 @@ a StackSpec with defaults for `workspace` and content hashes filled in. Defaults
 models'; what a name resolves to is decided in `desired.py`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import SecretStr
 
@@ -28,8 +29,12 @@ from inference_provider.spec.free_text import is_free_text
 from inference_provider.spec.kinds import LISTED
 
 if TYPE_CHECKING:
+    from inference_provider.files.azureml.in_stack import Included
     from inference_provider.files.azureml.loading import AzureStack
     from inference_provider.files.azureml.overrides import Overrides
+
+_NAMES_AZURE = re.compile(r"azureml|registries")
+_IN_A_STACK_FILE = "write a stack file with `azureml: [FILES]`, and in its workspace"
 
 
 def load_stack(path: Path, text: str | None = None) -> StackSpec:
@@ -54,18 +59,34 @@ def load_stack(path: Path, text: str | None = None) -> StackSpec:
     folder = SourceFolder(expansion.base_dir)
     reading = Reading(folder, path.resolve().name)
     reading.faults += document.faults
-    stack = None
+    stack, azure = None, None
     if not any(fault.path == "YAML" for fault in document.faults):
-        stack = reading.read(expansion.expand(document.value))
+        value = expansion.expand(document.value)
+        if _NAMES_AZURE.search(text):
+            azure = _included(value, path.parent, expansion.base_dir)
+            value = azure.value
+        stack = reading.read(value)
     faults = [*reading.faults_beside(expansion.faults), *expansion.faults]
+    faults = [replace(one, path=reading.written_at(one.path)) for one in faults]
+    if azure is not None:
+        faults = [*azure.placed(faults)]
     if faults or stack is None:
-        raise SpecError(_finish(faults, reading, expansion, document.lines), source=str(path))
+        raise SpecError(_finish(faults, expansion, document.lines), source=str(path))
+    stack._notes = azure.notes if azure else ()
     stack._placeholders = _secrets_of_items(stack, expansion.stood_for)
     stack._folders = _folders(stack, expansion.base_dir)
     try:
         return _with_hashes(stack, folder)
     except SpecError as exc:
         raise SpecError(tuple(map(expansion.hide, exc.faults)), source=str(path)) from exc
+
+
+def _included(value: Any, shown: Path, base: Path) -> "Included":
+    from inference_provider.files.azureml.in_stack import (  # noqa: PLC0415 - few files name any
+        included,
+    )
+
+    return included(value, shown, base)
 
 
 class LoadedAzure(NamedTuple):
@@ -107,14 +128,18 @@ def stack_of_azure(azure: "AzureStack", there: Mapping[str, Sequence[SpecModel]]
         SpecError: With every fault in the files, and in those that they name.
     """
     from inference_provider.files.azureml.loading import with_faults  # noqa: PLC0415 - the same
+    from inference_provider.files.azureml.registries import resolve  # noqa: PLC0415 - the same
 
     folder = SourceFolder(azure.base)
     reading = Reading(folder, "", there)
+    unresolved = resolve(azure.value, _IN_A_STACK_FILE).faults
     stack = reading.read(azure.value)
+    told = {one.path for one in unresolved}
+    reading.faults = [*unresolved, *(one for one in reading.faults if one.path not in told)]
     faults = [replace(one, path=reading.written_at(one.path)) for one in reading.faults]
     if faults or azure.faults or stack is None:
         raise with_faults(azure, faults)
-    stack._folders = _folders(stack, azure.base)
+    stack._folders, stack._notes = _folders(stack, azure.base), azure.notes
     try:
         return _with_hashes(stack, folder, reading.beside)
     except SpecError as exc:
@@ -141,15 +166,13 @@ def _secrets_of_items(stack: StackSpec, stood_for: list[tuple[str, str]]) -> dic
     return {item: tuple(secrets) for item, secrets in found.items()}
 
 
-def _finish(
-    faults: list[Fault], reading: Reading, expansion: Expansion, lines: LineMap
-) -> tuple[Fault, ...]:
-    """Map paths back to where they are written, add lines, hide what came from outside."""
+def _finish(faults: list[Fault], expansion: Expansion, lines: LineMap) -> tuple[Fault, ...]:
+    """Add lines, hide what came from outside; what has a file is placed already."""
     placed: dict[Fault, None] = {}
     for fault in faults:
-        path = reading.written_at(fault.path)
-        line = fault.line if fault.line is not None else lines.line(path)
-        placed[expansion.hide(replace(fault, path=path, line=line))] = None
+        known = fault.line is not None or fault.file
+        line = fault.line if known else lines.line(fault.path)
+        placed[expansion.hide(replace(fault, line=line))] = None
     return tuple(sorted(placed, key=lambda fault: fault.line or 0))
 
 

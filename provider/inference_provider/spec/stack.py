@@ -61,6 +61,7 @@ class StackSpec(SpecModel):
     _placeholders: Mapping[str, Secrets] = PrivateAttr(default_factory=dict)
     _folders: Mapping[str, str] = PrivateAttr(default_factory=dict)
     _faulty: Mapping[str, Set[str]] = PrivateAttr(default_factory=dict)
+    _notes: tuple[str, ...] = PrivateAttr(default=())
     """By `<listing>.<i>`: fields that are written wrong, and stand at their defaults here. Any
     may be what an unknown one was meant to be."""
 
@@ -80,6 +81,11 @@ class StackSpec(SpecModel):
     def place(self) -> Place:
         """Where its workspaces are: all of them in one place."""
         return self.workspaces[0].target
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of how its files were read."""
+        return self._notes
 
     def placeholders(self, listing: str, i: int) -> Secrets:
         """Return what placeholders stood for in free text of one item."""

@@ -193,8 +193,10 @@ class _Mapping:
 
     def _reference(self, document: AzureDocument, key: str, text: str) -> str:
         plain = text.removeprefix("azureml:")
+        if text.startswith("azureml://registries/"):
+            return text  # `registries.py` resolves it
         if text.startswith(("azureml://", "/subscriptions/", "azureml:/")):
-            reason = f"'{text}' is not here: a registry or workspace of Azure cannot be read"
+            reason = f"'{text}' is not here: a workspace of Azure cannot be read"
             remedy = f"download it, and pass its YAML, or write the {key} inline"
         elif plain == text:
             reason = (
