@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import SpecError
+from inference_provider.errors import SpecError, StillHolds
 from inference_provider.observed import RANK, Kind, ObservedState, Record, ResourceId
 from inference_provider.ownership import owned_by_another
 from inference_provider.plan import Action, ActionKind, Plan
@@ -115,6 +115,18 @@ def _is_required(model: type[SpecModel], name: str) -> bool:
     return model.model_fields[name].is_required()
 
 
+def _refuse_while_named(gone: Collection[ResourceId], observed: ObservedState) -> None:
+    """Refuse at once what would be refused in the midst, when a part is gone already."""
+    for there in observed.resources.values():
+        if there.record is None or there.id in gone:
+            continue
+        for named in ROWS[there.id.kind].references(there.record.properties):
+            found = there.id.model_copy(update={"kind": named.kind, "name": named.name})
+            if found in gone and not ROWS[named.kind].is_asset:
+                reason = f"{there.id} names it"
+                raise StillHolds("delete", str(found), reason, "delete that first")
+
+
 class PartPipeline(Pipeline):
     """The pipeline, with deletions of a few resources; it looks at no other workspaces."""
 
@@ -129,7 +141,9 @@ class PartPipeline(Pipeline):
 
         Raises:
             OwnedByAnother: Another stack owns one of them.
+            StillHolds: Something that stays names one of them.
         """
+        _refuse_while_named(gone, observed)
         actions = []
         for id_ in sorted(gone, key=lambda one: RANK[one.kind], reverse=True):
             record = observed.get(id_).record

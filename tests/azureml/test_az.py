@@ -90,6 +90,15 @@ def test_pairs_of_set_come_several_to_one_option_and_by_several(served):
     assert made["request_settings"]["request_timeout_ms"] == 9000
 
 
+def test_text_of_a_command_line_needs_no_quotes_of_yaml(served):
+    update = ("online-deployment", "update", "-n", "blue", "-e", "iris", "--set")
+    assert served(*update, "description=7")["description"] == "7"
+    # which is what the target says of an amount, and not YAML
+    assert "resources.requests.cpu: not supported yet" in served.error(
+        *update, "resources.requests.cpu=0.5"
+    )
+
+
 def test_the_word_ml_may_stay(az):
     assert az("ml", "online-endpoint", "create", "-n", "iris")["name"] == "iris"
 

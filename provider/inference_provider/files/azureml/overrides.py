@@ -12,7 +12,7 @@ from typing import Any
 
 from inference_provider.errors import Fault
 from inference_provider.files.azureml.documents import AzureDocument
-from inference_provider.files.azureml.fields import KINDS
+from inference_provider.files.azureml.fields import KINDS, TEXT
 from inference_provider.files.lines import read_document
 
 _STEP = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
@@ -75,17 +75,19 @@ def _set(documents: list[AzureDocument], text: str) -> list[Fault]:
         files = ", ".join(one.shown for one in taking)
         remedy = f"write FILE:{path}={written.strip() or 'VALUE'}"
         return [Fault("--set", f"several files have '{steps[0]}': {files}", remedy)]
-    value = _value(written)
-    return [fault for one in taking for fault in _put(one, steps, value)]
+    return [fault for one in taking for fault in _put(one, steps, _value(one, path, written))]
 
 
 def _heads(document: AzureDocument) -> set[str]:
     return {one.path.partition(".")[0] for one in KINDS[document.kind].fields}
 
 
-def _value(written: str) -> Any:
-    document = read_document(written)
-    return written if document.faults or document.value is None else document.value
+def _value(document: AzureDocument, path: str, written: str) -> Any:
+    """Return what is written, as YAML; text where the field is: a command line has no quotes."""
+    if any(one.path == path and one.values == TEXT for one in KINDS[document.kind].fields):
+        return written
+    read = read_document(written)
+    return written if read.faults or read.value is None else read.value
 
 
 def _put(document: AzureDocument, steps: list[Any], value: Any) -> list[Fault]:

@@ -1,0 +1,83 @@
+"""`inferctl az` on what a stack file has made: what it keeps, and what it must not break."""
+
+import json
+
+import pytest
+
+from inference_provider.observed import Kind, ResourceId
+
+STACK = """\
+name: base
+environments:
+  - name: plain
+    command: [python, -m, http.server]
+    inference_config:
+      liveness_route: {path: /, port: 80}
+      readiness_route: {path: /, port: 80}
+      scoring_route: {path: /, port: 80}
+endpoints:
+  - {name: Iris, keys: {primary: "${env:IRIS_KEY}"}}
+deployments:
+  - {endpoint: Iris, name: Blue, environment: plain:1, start_timeout_s: 7}
+traffic: [{endpoint: Iris, traffic: {Blue: 100}}]
+role_assignments:
+  - {name: ann, principal: ann, principal_type: user, role: Reader, scope: endpoints/Iris}
+"""
+
+
+@pytest.fixture
+def az(folder, monkeypatch):
+    monkeypatch.setenv("IRIS_KEY", "a-key-of-sixteen-characters")
+    monkeypatch.setenv("INFERENCE_STACK", "base")
+    folder.write("stack.yaml", STACK)
+    done = folder.run("up")
+    assert done.exit_code == 0, done.output
+
+    def run(line: str, code: int = 0):
+        done = folder.run("az", *line.split())
+        assert done.exit_code == code, done.output
+        return done.stderr if code else json.loads(done.stdout or "null")
+
+    return run
+
+
+def deployment(folder):
+    id_ = ResourceId(kind=Kind.DEPLOYMENT, workspace="default", name="Iris/Blue")
+    return folder.target.record(id_).properties
+
+
+def test_names_are_those_of_the_stack_file_in_whatever_case_they_are_given(az):
+    shown = az("online-endpoint update -n IRIS --traffic blue=0")
+    assert (shown["name"], shown["traffic"]) == ("Iris", {"Blue": 0})
+    assert az("online-deployment show -e iris -n BLUE --query name") == "Blue"
+
+
+def test_an_update_keeps_what_azure_ml_has_no_word_for(az, folder):
+    az("online-deployment update -e iris -n blue --set tags.a=1 instance_count=2")
+    found = deployment(folder)
+    assert (found["start_timeout_s"], found["tags"], found["instance_count"]) == (7, {"a": "1"}, 2)
+
+
+def test_an_endpoint_with_secrets_of_its_file_is_changed_there(az):
+    assert az("online-endpoint update -n iris --set description=x", 1) == (
+        "error: update Endpoint 'default/Iris': it has secrets, of which only digests are kept;"
+        " pass its file, or change it in its stack file\n"
+    )
+
+
+def test_a_count_that_a_rule_decides_is_not_set(az, folder):
+    rule = "autoscale_rules: [{endpoint: Iris, deployment: Blue, max_instances: 3}]\n"
+    folder.write("stack.yaml", STACK + rule)
+    done = folder.run("up")
+    assert done.exit_code == 0, done.output
+    assert "instance_count follows the deployment's autoscale rule" in az(
+        "online-deployment update -e iris -n blue --set instance_count=2", 1
+    )
+
+
+def test_nothing_is_deleted_of_an_endpoint_that_something_else_names(az, folder):
+    assert az("online-endpoint delete -n iris -y", 1) == (
+        "error: delete Endpoint 'default/Iris': RoleAssignment 'default/ann' names it; delete that"
+        " first\n"
+    )
+    assert deployment(folder)["instance_count"] == 1
