@@ -32,6 +32,23 @@ def test_a_python_gets_the_newest_release_that_runs_on_it(python, release):
     assert f"{SERVER}=={release}" in found
 
 
+@pytest.mark.parametrize(
+    ("mlflow", "python", "release"),
+    [
+        ("mlflow==1.27.0", None, "1.0.0"),
+        ("mlflow==2.9.2", "3.10", "1.0.0"),
+        ("mlflow<3,>=2.12.1", None, "1.5.1"),
+        ("mlflow==2.14.*", None, "1.2.2"),
+        ("mlflow==2.16.0", None, "1.5.1"),
+        ("mlflow==2.16.0", "3.8", "1.3.4"),
+        ("mlflow", None, "1.5.1"),
+        ("mlflow-skinny==2.9.2", None, "1.5.1"),
+    ],
+)
+def test_an_old_mlflow_gets_a_release_that_goes_with_its_gunicorn(mlflow, python, release):
+    assert f"{SERVER}=={release}" in installed(mlflow, python_version=python)
+
+
 def test_a_release_that_imports_pkg_resources_gets_setuptools_as_conda_gives_it():
     assert installed(f"{SERVER}==1.0.0") == (f"{SERVER}==1.0.0", "setuptools<81")
     named = (f"{SERVER}==1.0.0", "setuptools==65.0")

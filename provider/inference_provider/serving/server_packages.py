@@ -14,6 +14,11 @@ NEWEST = "1.5.1"
 """Newest release on which this package is tested."""
 _OF_OLD_PYTHONS = {"3.7": "0.8.4.2", "3.8": "1.3.4"}
 """Last releases for Pythons that the newest does not run on."""
+_BESIDE_OLD_MLFLOWS = (("2.12", "1.0.0"), ("2.16", "1.2.2"))
+"""Before which release of MLflow which is the last that goes with its gunicorn.
+
+Source: 17 releases of MLflow, from 1.27 to 3.4, that uv resolved beside releases of the server.
+"""
 
 
 def server_packages(environment: EnvironmentSpec) -> tuple[str, ...]:
@@ -21,12 +26,26 @@ def server_packages(environment: EnvironmentSpec) -> tuple[str, ...]:
 
     A requirement of the environment that the release for its Python does not meet stands alone.
     """
-    ours = f"{SERVER}=={_OF_OLD_PYTHONS.get(environment.python_version or '', NEWEST)}"
+    ours = f"{SERVER}=={_release(environment)}"
     asked = [one for one in environment.dependencies if name_of(one) == SERVER]
     is_met = all(takes(one, ours.partition("==")[2]) for one in asked)
     server = (ours,) if is_met else tuple(asked)
     added = server if is_met else ()
     return (*added, *_beside(server, {name_of(one) for one in environment.dependencies}))
+
+
+def _release(environment: EnvironmentSpec) -> str:
+    """Return the newest release that goes with an environment's Python and MLflow."""
+    mlflows = [one for one in environment.dependencies if name_of(one) == "mlflow"]
+    fitting = [
+        _OF_OLD_PYTHONS.get(environment.python_version or "", NEWEST),
+        *(
+            last
+            for first, last in _BESIDE_OLD_MLFLOWS
+            if any(lies_before(m, first) for m in mlflows)
+        ),
+    ]
+    return min(fitting, key=lambda release: [int(number) for number in release.split(".")])
 
 
 def _beside(server: tuple[str, ...], there: set[str]) -> Iterator[str]:
