@@ -73,3 +73,15 @@ def test_an_asset_that_a_deployment_names_and_is_nowhere_is_said(az):
         "no model 'weights:1' in workspace 'default'; create it by `inferctl az model create`"
         in (az(line, 1))
     )
+
+
+def test_a_kept_model_of_mlflow_needs_code_and_an_environment(az, folder):
+    folder.write("model/MLmodel", "flavors: {python_function: {loader_module: mlflow.sklearn}}\n")
+    az("model create -n dia -p model --type mlflow_model")
+    az("online-endpoint create -n iris")
+    line = "online-deployment create -n blue -e iris --set model=azureml:dia:1"
+    assert az(line, 1) == (
+        "error: the command line has 1 fault:\n  model: 'dia:1' is kept already: what serves a"
+        " model of MLflow is made of its files, and they are not read; write the model inline, with"
+        " its path; or name code and an environment\n"
+    )

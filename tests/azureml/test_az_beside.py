@@ -81,3 +81,35 @@ def test_nothing_is_deleted_of_an_endpoint_that_something_else_names(az, folder)
         " first\n"
     )
     assert deployment(folder)["instance_count"] == 1
+
+
+CURATED = "azureml://registries/azureml/environments/sklearn-1.5/labels/latest"
+
+
+def with_curated(folder):
+    text = (folder.path / "azure/blue-deployment.yml").read_text()
+    head, _, tail = text.partition("environment:\n")
+    rest = tail.partition("environment_variables:")[2]
+    folder.write("azure/red.yml", f"{head}environment: {CURATED}\nenvironment_variables:{rest}")
+
+
+def test_a_curated_environment_is_what_the_stack_file_says(az, folder):
+    with_curated(folder)
+    create = "online-deployment create -f azure/red.yml -n red"
+    assert az(create, 1).endswith(
+        f"environment: '{CURATED}' is in a registry of Azure, which cannot be read here; write in"
+        " the workspace of ./stack.yaml `registries: {azureml: {environments: {sklearn-1.5:"
+        " {conda_file: PATH}}}}`\n"
+    )
+    spaces = "workspaces: [{name: default, registries: {azureml: {environments: {sklearn-1.5: "
+    folder.write("stack.yaml", f"{STACK}{spaces}{{conda_file: conda.yaml}}}}}}}}}}]\n")
+    assert az(f"{create} --query environment") == "azureml:azureml-sklearn-1.5:1"
+    assert az(f"{create} --query environment") == "azureml:azureml-sklearn-1.5:1"
+
+
+def test_a_workspace_that_the_stack_file_declares_is_not_made_of_defaults(folder):
+    folder.write("stack.yaml", STACK)
+    done = folder.run("az", "online-endpoint", "create", "-n", "iris")
+    assert (done.exit_code, done.stderr) == (
+        3, "error: find workspace 'default': not found; create it with `inferctl up`\n",
+    )  # fmt: skip

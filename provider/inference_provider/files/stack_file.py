@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from inference_provider.files.azureml.overrides import Overrides
 
 _NAMES_AZURE = re.compile(r"azureml|registries")
-_IN_A_STACK_FILE = "write a stack file with `azureml: [FILES]`, and in its workspace"
+IN_A_STACK_FILE = "write a stack file with `azureml: [FILES]`, and in its workspace"
 
 
 def load_stack(path: Path, text: str | None = None) -> StackSpec:
@@ -132,7 +132,7 @@ def stack_of_azure(azure: "AzureStack", there: Mapping[str, Sequence[SpecModel]]
 
     folder = SourceFolder(azure.base)
     reading = Reading(folder, "", there)
-    unresolved = resolve(azure.value, _IN_A_STACK_FILE).faults
+    unresolved = resolve(azure.value, IN_A_STACK_FILE).faults
     stack = reading.read(azure.value)
     told = {one.path for one in unresolved}
     reading.faults = [*unresolved, *(one for one in reading.faults if one.path not in told)]

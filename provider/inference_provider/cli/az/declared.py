@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from inference_provider.cli.az.registries import resolved
 from inference_provider.cli.az.site import Missing, Site
+from inference_provider.cli.options import DEFAULT_FILE
 from inference_provider.desired import identify
 from inference_provider.errors import Fault, SpecError
 from inference_provider.files.azureml.documents import AzureDocument, read_documents
@@ -14,7 +16,7 @@ from inference_provider.files.azureml.fields import KINDS
 from inference_provider.files.azureml.loading import AzureStack, azure_stack, folder_of
 from inference_provider.files.azureml.overrides import Overrides
 from inference_provider.files.lines import read_document
-from inference_provider.files.stack_file import stack_of_azure
+from inference_provider.files.stack_file import IN_A_STACK_FILE, stack_of_azure
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.part import Part, part_of
 from inference_provider.spec import SpecModel
@@ -24,6 +26,7 @@ from inference_provider.spec.target import on_this_machine
 COMMAND_LINE = "the command line"
 _ITEM = re.compile(r"^[a-z_]+\.\d+\.")
 """How the path of a fault in a stack begins: `traffic.0.`"""
+_IN_THE_FILE = f"write in the workspace of ./{DEFAULT_FILE}"
 _REMEDIES = {
     "declare it under models": "create it by `inferctl az model create`, or write it inline",
     "declare it under environments": (
@@ -75,7 +78,8 @@ def merged(site: Site, found: Written, options: Overrides) -> AzureStack:
     azure = azure_stack(*found[:2], options, name, found.base, containers=containers)
     for note in azure.notes:
         site.note(note)
-    return azure._replace(value=_placed(site, azure.value))
+    placed = _placed(site, azure.value)
+    return azure._replace(value=resolved(site, placed, azure.base))
 
 
 def _documents(site: Site, kind: str) -> Written:
@@ -108,7 +112,7 @@ def _placed(site: Site, value: dict[str, Any]) -> dict[str, Any]:
             placed[listing] = [_named(site, listing, item) for item in items]
     if ResourceId.of_workspace(site.workspace) in site.held.specs:
         return placed
-    if site.session.place != "local":
+    if site.session.place != "local" or DEFAULT_FILE.is_file():  # which says what it is like
         raise Missing(
             "find", f"workspace '{site.workspace}'", "not found", "create it with `inferctl up`"
         )
@@ -148,7 +152,8 @@ def part_with(site: Site, azure: AzureStack) -> Part:
     there = site.held.listings
 
     def place(fault: Fault) -> Fault:
-        return azure.place(replace(fault, remedy=_REMEDIES.get(fault.remedy, fault.remedy)))
+        remedy = _REMEDIES.get(fault.remedy, fault.remedy).replace(IN_A_STACK_FILE, _IN_THE_FILE)
+        return azure.place(replace(fault, remedy=remedy))
 
     spec = stack_of_azure(azure._replace(place=place), there)
     known = {id(one) for found in there.values() for one in found}

@@ -1,6 +1,6 @@
 """`online-deployment create`, `update` and `delete`."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from inference_provider.files.azureml.overrides import Overrides
 from inference_provider.files.azureml.updates import updated
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.part import Part
-from inference_provider.spec import DeploymentSpec, WorkspaceSpec
+from inference_provider.spec import DeploymentSpec, ModelSpec, WorkspaceSpec
 from inference_provider.spec.instance_type import sized
+from inference_provider.spec.reference import Reference
 from inference_provider.spec.resources import Resources
 
 _CODE = "code_configuration"
@@ -38,6 +39,8 @@ def create(site: Site) -> Any:
         if endpoint.name and endpoint not in site.held.specs:
             raise Missing("find", str(endpoint), "not found")
         site.refuse_others(endpoint)
+        if not azure.value.get("models"):
+            _refuse_unread_model(site, item)
         if getattr(site.asked, "all_traffic", False):
             split = traffic_item(site, endpoint, {"traffic": {item["name"]: 100}})
             azure = azure._replace(value={**azure.value, "traffic": [split]})
@@ -47,6 +50,20 @@ def create(site: Site) -> Any:
 
     apply_part(site, build)
     return shown.made(site, new[0])
+
+
+def _refuse_unread_model(site: Site, item: Mapping[str, Any]) -> None:
+    """Refuse a model of MLflow that is to be served without code and is kept already."""
+    if item.get("code_configuration") is not None or not isinstance(item.get("model"), str):
+        return
+    asked = Reference.parse(item["model"])
+    models = (one for one in site.held.specs.values() if isinstance(one, ModelSpec))
+    for spec in models:
+        if spec.type == "mlflow_model" and asked.fits(spec.name, spec.version):
+            reason = "what serves a model of MLflow is made of its files, and they are not read"
+            remedy = "write the model inline, with its path; or name code and an environment"
+            fault = Fault("model", f"'{item['model']}' is kept already: {reason}", remedy)
+            raise SpecError((fault,), COMMAND_LINE)
 
 
 def update(site: Site) -> Any:
