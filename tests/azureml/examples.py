@@ -5,6 +5,8 @@ the checkout is taken where it is there.
 """
 
 import os
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -22,3 +24,16 @@ def yaml_files() -> list[str]:
     """Return every YAML file, from the folder on."""
     found = (one for one in EXAMPLES.rglob("*") if one.suffix.lower() in (".yml", ".yaml"))
     return sorted(one.relative_to(EXAMPLES).as_posix() for one in found)
+
+
+def copied(folder: Path, scripts: Mapping[str, str]) -> Path:
+    """Copy the files into a folder of the test, with scoring scripts by their path in `ONLINE`."""
+    shutil.copytree(EXAMPLES / "cli", folder / "cli", copy_function=shutil.copyfile)
+    for directory in (folder, *folder.rglob("*")):
+        if directory.is_dir():
+            directory.chmod(0o755)  # what they are copied from may be read-only
+    for name, text in scripts.items():
+        script = folder / ONLINE / name
+        script.parent.mkdir(exist_ok=True)
+        script.write_text(text)
+    return folder

@@ -1,13 +1,11 @@
 """Each YAML file of Azure's examples is read as its case says, or refused with the reason."""
 
-import shutil
-
 import pytest
 
 from inference_provider.errors import SpecError
 from inference_provider.files import load_azure
 from inference_provider.files.azureml.overrides import Overrides
-from tests.azureml.examples import EXAMPLES, ONLINE, needs_examples, yaml_files
+from tests.azureml.examples import ONLINE, copied, needs_examples, yaml_files
 
 pytestmark = needs_examples
 SCRIPTS = (
@@ -195,16 +193,8 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("examples")
-    shutil.copytree(EXAMPLES / "cli", folder / "cli", copy_function=shutil.copyfile)
-    for directory in (folder, *folder.rglob("*")):
-        if directory.is_dir():
-            directory.chmod(0o755)
-    for name in SCRIPTS:
-        script = folder / ONLINE / name
-        script.parent.mkdir(exist_ok=True)
-        script.write_text("def init():\n    pass\n\n\ndef run(raw):\n    return raw\n")
-    return folder
+    text = "def init():\n    pass\n\n\ndef run(raw):\n    return raw\n"
+    return copied(tmp_path_factory.mktemp("examples"), dict.fromkeys(SCRIPTS, text))
 
 
 def declared(folder, files, options) -> list[str]:
