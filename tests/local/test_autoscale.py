@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -37,9 +39,12 @@ def count(lab: Lab) -> int:
     return len(lab.instances().get("iris/blue", ()))
 
 
+def decided(lab: Lab) -> Path:
+    return lab.state / "workspaces" / "lab" / "service" / "decisions.jsonl"
+
+
 def decisions(lab: Lab) -> list[dict]:
-    path = lab.state / "workspaces" / "lab" / "service" / "decisions.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in decided(lab).read_text().splitlines()]
 
 
 def drifted(lab: Lab) -> dict[str, str]:
@@ -54,7 +59,9 @@ def serves(lab: Lab) -> bool:
 
 def test_load_brings_instances_and_its_end_takes_them_and_no_request_fails(ruled: Lab):
     assert count(ruled) == 1
+    until(decided(ruled).exists, 30)  # it looks by now
     with Load(ruled, sleep_s=0.2) as load:
+        began = datetime.now(UTC)
         until(lambda: count(ruled) == 3, 30)
         assert ruled.up() == []
         load.wait_for(sum(load.results.values()) + 100)
@@ -66,6 +73,8 @@ def test_load_brings_instances_and_its_end_takes_them_and_no_request_fails(ruled
     changes = [one for one in decisions(ruled) if "memory" in one]
     assert (changes[0]["count"], changes[-1]["wanted"]) == (1, 1)
     assert max(one["wanted"] for one in changes) == 3
+    out = next(datetime.fromisoformat(one["time"]) for one in changes if one["wanted"] > 1)
+    assert out - began < timedelta(seconds=5)
     code, said = ruled.said("autoscale", "explain", "iris/blue")
     assert (code, said.splitlines()[-1]) == (0, "  decided again: the same")
     assert ruled.up() == []
