@@ -57,6 +57,14 @@ def test_a_router_s_log_is_kept_in_mind_while_its_pod_is_started_again():
     assert not [asked for asked in api.requests if "proxy" in asked]
 
 
+def test_the_log_of_a_router_s_pod_that_was_evicted_is_gone_though_the_pod_is_listed():
+    api, sources = lab()
+    evicted = pod("inference-router-1", "router", {"terminated": {}})
+    evicted["status"]["phase"] = "Failed"
+    client_of(api).apply(evicted)
+    assert names(sources) == ["events"]
+
+
 def test_lines_of_a_server_are_rows_with_their_own_time():
     api, sources = lab()
     blue = {"endpoint": "iris", "deployment": "blue", "object": "iris-blue-ab"}

@@ -201,7 +201,9 @@ class LogExport:
                 self._say(one.name, f"{one.name} is not sent: {fault}")
                 continue
             self._said.pop(one.name, None)
-            if tail.lost or (tail.position is None and self._left.get(one.name, 0) > 0):
+            # a log that was not asked for now may have no place either, and has what is left
+            is_gone = tail.position is None and not tail.left
+            if tail.lost or (is_gone and self._left.get(one.name, 0) > 0):
                 found.records.append(Record(_told_lost(one.name), f"lost {one.name} {time.time()}"))
                 found = found._replace(lost=found.lost + 1, is_full=found.is_full or tail.lost)
                 tail, left_lines = _before(tail), left_lines - 1

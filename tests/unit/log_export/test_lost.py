@@ -1,6 +1,14 @@
 """Lines that were gone before they could be sent, and logs that go with none left."""
 
+from pathlib import Path
+
+from inference_provider.service.log_book import FileBook
+from inference_provider.service.log_export import LogExport
+from inference_provider.spec.logs import LogSettings
 from inference_provider.targets.event_log import EventLog, log_of
+from inference_provider.targets.log_tail import Line, Position, Source, Tail
+from inference_provider.targets.sent_logs import read
+from inference_provider.workspace.log_rows import TYPE
 
 
 def test_lines_that_were_gone_before_they_could_be_sent_are_told_everywhere(lab, collector, capfd):
@@ -90,3 +98,25 @@ def test_a_log_that_is_removed_once_all_is_sent_is_forgotten_in_silence(lab, col
     lab.look(4)
     assert (lab.sent.lost, lab.sent.positions) == (0, {})
     assert capfd.readouterr().err == ""
+
+
+def test_a_log_that_is_not_asked_for_for_a_while_has_lost_nothing(tmp_path, collector):
+    line = Line(b"one", Path("access.log"), 4, "uid-1")
+    place = Position(inode=1, offset=4, head="ab")
+    tails = [Tail([line], place, None, 0, lost=False), Tail([], None, None, 4, lost=False)]
+    source = Source(
+        "router/pod-1", lambda *_asked: tails[0], lambda line: {TYPE: line.text.decode()}
+    )
+    url = "http://127.0.0.1:9"  # nobody listens: nothing is taken
+    settings = LogSettings(otlp_endpoint=url)
+    book = FileBook(tmp_path / "sent.json")
+    export = LogExport(lambda: [source], lambda: settings, book, "lab")
+    export.look()
+    settings = LogSettings(otlp_endpoint=collector.url)
+    tails.reverse()
+    export.look()
+    assert (collector.logs, read(book.read()).lost) == ([], 0)
+    tails.reverse()
+    export.look()
+    assert [one.body.string_value for one in collector.logs] == ["one"]
+    assert read(book.read()).lost == 0

@@ -28,7 +28,7 @@ from inference_provider.targets.kubernetes.objects import (
     name_of,
     selector,
 )
-from inference_provider.targets.kubernetes.pods import is_ending, is_running
+from inference_provider.targets.kubernetes.pods import has_ended, is_ending, is_running
 from inference_provider.targets.kubernetes.router_questions import RouterQuestions
 from inference_provider.targets.kubernetes.watched import Watched
 from inference_provider.targets.log_lines import call, event
@@ -83,7 +83,9 @@ class LogSources:
             threading.Thread(target=self._pods.run, name="pods", daemon=True).start()
             self._follows = True
         pods = self._pods.objects()
-        yield from self._of_router([pod for pod in pods if _role(pod) == names.ROUTER])
+        # that of a pod which was evicted is gone, though the pod stays listed
+        routers = [pod for pod in pods if _role(pod) == names.ROUTER and not has_ended(pod)]
+        yield from self._of_router(routers)
         yield Source("events", self._events.tail, partial(event, self._workspace))
         yield from self._of_instances([pod for pod in pods if _role(pod) == names.INSTANCE])
 
