@@ -83,6 +83,16 @@ def test_nothing_is_deleted_of_an_endpoint_that_something_else_names(az, folder)
     assert deployment(folder)["instance_count"] == 1
 
 
+def test_nothing_is_replaced_but_by_a_delete(az, folder):
+    other = "  - {name: other, identity: reader}\nidentities: [{name: reader}]\ndeployments:"
+    folder.write("stack.yaml", STACK.replace("deployments:", other))
+    assert folder.run("up").exit_code == 0
+    assert az("online-endpoint create -n other", 1) == (
+        "error: create Endpoint 'default/other': this would delete it and make it again: identity;"
+        " nothing was changed; delete it first, or change it in its stack file\n"
+    )
+
+
 CURATED = "azureml://registries/azureml/environments/sklearn-1.5/labels/latest"
 
 

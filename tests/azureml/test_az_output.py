@@ -50,6 +50,11 @@ def test_a_query_is_jmespath(query, found):
     assert queried(SHOWN, query) == found
 
 
+def test_a_querys_own_fields_keep_their_order_in_a_row():
+    found = queried([SHOWN], "[].{z: name, a: traffic.blue}")
+    assert formatted(found, "tsv") == "iris\t90\n"
+
+
 @pytest.mark.parametrize("query", ["]", "nosuch(name)", "keys(name)", ""])
 def test_a_query_that_cannot_be_asked_says_so(query):
     with pytest.raises(

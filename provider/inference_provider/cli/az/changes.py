@@ -7,8 +7,10 @@ from dataclasses import replace
 from inference_provider.apply import Finished, nobody
 from inference_provider.cli import progress, review
 from inference_provider.cli.az.site import Site
+from inference_provider.errors import TargetError
 from inference_provider.observed import ResourceId
 from inference_provider.part import Part
+from inference_provider.plan import Action
 from inference_provider.rollout_end import await_rollouts
 from inference_provider.workspace.ports import Progress, silent
 
@@ -28,12 +30,21 @@ def apply_part(site: Site, build: Callable[[Site], Part]) -> None:
         planned = pipeline.plan(part, workspaces, prune=False)
         for note in planned.notes:
             site.note(note)
-        # nothing of an `az` command is replaced: names stay, and other fields change in place
+        for action in planned.deletions:
+            raise _replaces(site, action)
         with _shown(site) as (step, finished):
             pipeline.apply(planned, step, finished, session.side_by_side(None))
     with _shown(site) as (step, _finished):
         wanted = (action.desired for action in planned.plan.actions if action.desired)
         await_rollouts(wanted, session.target, step)
+
+
+def _replaces(site: Site, action: Action) -> TargetError:
+    """Return the error of what would be deleted first: no verb but `delete` does that."""
+    fields = ", ".join(change.path for change in action.changes) or "its record cannot be read"
+    reason = f"this would delete it and make it again: {fields}; nothing was changed"
+    remedy = "delete it first, or change it in its stack file"
+    return TargetError(site.asked.verb, str(action.id), reason, remedy)
 
 
 def remove_part(site: Site, choose: Callable[[Site], Collection[ResourceId]]) -> None:

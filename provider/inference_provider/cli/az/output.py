@@ -5,6 +5,7 @@ no quotes, `None` for null, and the length of a list that stands inside a row.
 """
 
 import json
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -28,7 +29,8 @@ def queried(value: Any, query: str | None) -> Any:
     import jmespath  # noqa: PLC0415 - few commands ask
 
     try:
-        return jmespath.search(query, value)
+        # a query's own mappings keep its order in a tsv, as scripts read them
+        return jmespath.search(query, value, jmespath.Options(dict_cls=OrderedDict))
     except (jmespath.exceptions.JMESPathError, ValueError) as exc:
         reason = f"'{query}' cannot be asked: {' '.join(str(exc).split())}"
         fault = Fault("--query", reason, "see https://jmespath.org")
@@ -55,7 +57,8 @@ def formatted(value: Any, form: Format) -> str:
 
 def _row(row: Any) -> str:
     if isinstance(row, Mapping):
-        return "\t".join(_cell(value) for _, value in sorted(row.items()))
+        pairs = row.items() if isinstance(row, OrderedDict) else sorted(row.items())
+        return "\t".join(_cell(value) for _, value in pairs)
     if isinstance(row, list | tuple):
         return "\t".join(map(_cell, row))
     return str(row).lower() if isinstance(row, bool) else _cell(row)
