@@ -13,6 +13,8 @@ from inference_provider.targets.private_file import write_private
 CERTIFICATE = "certificate.fault"
 """File with why the workspace's certificate cannot be shown; there only while it cannot."""
 UNSHOWN = "the certificate of the workspace cannot be shown"
+UNLISTENED, TAKEN = "cannot be listened on", "Address already in use"
+"""What the log says of a port, and the reason where another process has it."""
 _MOST = 300
 
 

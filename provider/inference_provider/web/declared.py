@@ -36,4 +36,9 @@ def _undeclared(state: State, scheme: str) -> str:
             return ""
     except TargetError as fault:
         return str(fault)
-    return f"it is to speak {scheme}, which the workspace does not; `inferctl up` mends it"
+    return undeclared(scheme)
+
+
+def undeclared(scheme: str) -> str:
+    """Say that records ask for no service that speaks this."""
+    return f"started for {scheme}, which the workspace does not declare; `inferctl up` fixes it"

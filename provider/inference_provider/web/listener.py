@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from inference_provider.console.listener import Listener
+from inference_provider.targets.web_told import UNLISTENED
 from inference_provider.web.log import Log
 
 _PERIOD_S = 1.0
@@ -32,7 +33,7 @@ def listening(host: str, port: int, log: Log) -> Listener:
             listener.listen(128)
         except OSError as fault:
             listener.close()
-            log.tell(f"{host} port {port} cannot be listened on: {fault.strerror}")
+            log.tell(f"{host} port {port} {UNLISTENED}: {fault.strerror}")
             time.sleep(_PERIOD_S)
         else:
             return listener

@@ -24,6 +24,7 @@ from inference_provider.router.table import Tls
 from inference_provider.secret_stores.opened import open_store
 from inference_provider.targets.web_told import UNSHOWN, note_shown, note_unshown
 from inference_provider.web.application import Service, application
+from inference_provider.web.declared import undeclared
 from inference_provider.web.listener import Loop, listening
 from inference_provider.web.log import Log
 from inference_provider.web.pages import Pages, pages
@@ -85,8 +86,7 @@ def serve(place: Place) -> None:
     target.only, target.open_store = workspace, open_store
     tls = state.tls()
     if (place.scheme == "https") != (tls is not None):
-        remedy = "`inferctl up` mends it"
-        sys.exit(f"it is to speak {place.scheme}, which the workspace does not; {remedy}")
+        sys.exit(undeclared(place.scheme))
     handshakes = _begun(tls.tls) if tls else None
     note_shown(place.folder)
     desk = target.desk(workspace)
@@ -133,7 +133,7 @@ def _begun(tls: Tls) -> Handshakes:
     try:
         return Handshakes(tls)
     except (OSError, ValueError) as fault:
-        sys.exit(f"{UNSHOWN}: {fault}; `inferctl up` with another one mends it")
+        sys.exit(f"{UNSHOWN}: {fault}; `inferctl up` with another one fixes it")
 
 
 class _Sources:

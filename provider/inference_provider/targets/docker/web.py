@@ -19,15 +19,13 @@ from inference_provider.targets.docker.companion import FOLDER, Companion, Makin
 from inference_provider.targets.docker.containers import altered, is_running
 from inference_provider.targets.envoy.fetched_keys import KeptFile, state_in
 from inference_provider.targets.web_service import keys_uri, pages_of, service_of, unfetched
-from inference_provider.targets.web_told import CERTIFICATE
+from inference_provider.targets.web_told import CERTIFICATE, TAKEN, UNLISTENED
 
 LISTENING = "listening"
 """File in its folder while it listens; there it keeps keys that it has fetched, too."""
 _MODULE = "inference_provider.web"
 """By its name: it stands on targets."""
 _START_S, _LOOK_S, _STOP_S = 20.0, 0.2, 10.0
-_UNLISTENED, _TAKEN = "cannot be listened on", "Address already in use"
-"""What it says of its port, in its log."""
 
 
 class Web(Companion):
@@ -70,7 +68,7 @@ class Web(Companion):
             there = self._container()
             if there is None or there["RestartCount"] or self._listens(there):
                 return
-            if _UNLISTENED in self._said(there):
+            if UNLISTENED in self._said(there):
                 return
             time.sleep(_LOOK_S)
 
@@ -117,7 +115,7 @@ class Web(Companion):
             state = "its container is not there" if container is None else "its container ended"
             return f"its last start failed: {fault}" if fault else f"{state}; apply the workspace"
         said = self._said(container)
-        if _TAKEN in said:
+        if TAKEN in said:
             remedy = "end that, or use another service.port"
             return f"the port is taken by another process; {remedy}"
         return f"it says: {said}" if said else f"it starts; its log is that of {self._name}"
