@@ -170,10 +170,14 @@ def _answered(asked: Asked, path: str, handler: Handler) -> Response:
     except InferenceError as exc:
         return error_page(asked.shown, _status(exc), str(exc), asked.typed)
     except Exception as exc:  # noqa: BLE001 - the edge: one sentence, no traceback
-        if asked.console.session.traceback:
-            sys.stderr.write(hidden(traceback.format_exc()))
-        cause = f"{type(exc).__name__}: {exc}; {asked.console.shows}"
-        return error_page(asked.shown, 500, cause, asked.typed)
+        told = (asked.console.failed or partial(_failed, asked))(exc)
+        return error_page(asked.shown, 500, told, asked.typed)
+
+
+def _failed(asked: Asked, exc: Exception) -> str:
+    if asked.console.session.traceback:
+        sys.stderr.write(hidden(traceback.format_exc()))
+    return f"{type(exc).__name__}: {exc}; `inferctl --traceback console` shows where"
 
 
 def _status(error: InferenceError) -> int:

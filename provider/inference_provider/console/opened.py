@@ -104,8 +104,9 @@ class Console:
     admit: "Admit" = lambda asked, _path: asked
     """Says as what a request is answered, when its handler runs; who is signed in may do all here
     unless this says otherwise."""
-    shows: str = "`inferctl --traceback console` shows where"
-    """What tells where something has failed that nobody expected."""
+    failed: Callable[[Exception], str] | None = None
+    """Writes down what nobody expected, and returns what is told of it. Where nothing does, who
+    runs the console is told all of it."""
 
     @property
     def target(self) -> Engine:

@@ -75,7 +75,7 @@ SIGN_INS_PER_MINUTE, PAGES_PER_MINUTE = 10, 300
 """Of one principal; a page that is open asks again each few seconds."""
 _NOT_HERE = "The workspace service has no stack file. Use `inferctl console` beside the file."
 NOT_NOW = "The records of the workspace cannot be used now. Try again later."
-_NOBODY = "This is no token of the workspace, or counts no more."
+_NOBODY = "This token is not valid here: it is wrong, has expired or was revoked."
 
 
 class Tokens(Browsers):
@@ -148,15 +148,20 @@ def pages(given: Pages) -> ASGIApp:
     """Return the console, and the page on which somebody signs in."""
     tokens = Tokens(given.desk, given.fetched)
     # opened already, since a handler's thread may not
-    session = SessionOf(interactive=False, traceback=True, _target=given.target)
+    session = SessionOf(interactive=False, _target=given.target)
     admit = partial(_when_readable, given, partial(_admitted, given, tokens))
-    shows = "the log of the service shows where"
-    console = Console(session, tokens, handlers=given.handlers, admit=admit, shows=shows)
+    failed = partial(_failed, given)
+    console = Console(session, tokens, handlers=given.handlers, admit=admit, failed=failed)
     doors = [
         Route(DOOR, _door, methods=["GET"]),
         Route(DOOR, partial(_sign_in, given, tokens, console), methods=["POST"]),
     ]
     return guarded(console, doors, given.site)
+
+
+def _failed(given: Pages, fault: Exception) -> str:
+    given.log.fault(fault)
+    return f"{type(fault).__name__}; the log of the service shows where"  # as in `Log.fault`
 
 
 # -- who is signed in ------------------------------------------------------------------------------
@@ -223,7 +228,7 @@ def _admitted(given: Pages, tokens: Tokens, asked: Asked, path: str) -> Asked:
         return asked
     caller = tokens.caller(asked.browser)
     if caller is None:
-        raise Refused(401, f"You are signed in no more. Sign in at {DOOR}.")
+        raise Refused(401, f"You are no longer signed in. Sign in at {DOOR}.")
     _refuse_too_many(given, given.rates, caller)
     endpoint = str(asked.request.path_params.get("endpoint", ""))  # never what a query says
     scope = Scope.endpoint(endpoint) if endpoint else Scope()
