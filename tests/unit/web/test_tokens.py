@@ -93,7 +93,7 @@ def test_a_token_is_shown_once_and_in_one_way(asking, shown: Iterable[str]):
     assert asking.ask("POST", f"/endpoints/iris/token?token={token}").status_code == 401
 
 
-def test_what_is_forged_at_random_never_passes(asking):
+def test_a_signature_of_which_any_byte_differs_never_passes(asking):
     head, body, signature = asking.token().split(".")
     raw = base64.urlsafe_b64decode(signature + "==")
     for at in range(len(raw)):
