@@ -2,7 +2,7 @@
 
 import pytest
 
-from inference_provider.cli.az.output import formatted, queried
+from inference_provider.cli.az.output import formatted, queried, to_show
 from inference_provider.errors import SpecError
 
 SHOWN = {"name": "iris", "traffic": {"green": 10, "blue": 90}, "tags": [], "note": None, "on": True}
@@ -61,3 +61,8 @@ def test_a_query_that_cannot_be_asked_says_so(query):
         SpecError, match=r"--query: .* cannot be asked: .*; see https://jmespath\.org"
     ):
         queried(SHOWN, query)
+
+
+def test_an_answer_controls_no_terminal_and_reaches_a_script_as_it_is():
+    assert to_show("a\tb\n\x1b[2J", on_terminal=True) == "a\tb\n\\x1b[2J"
+    assert to_show("\x1b[2J", on_terminal=False) == "\x1b[2J"

@@ -3,12 +3,13 @@
 The module of a verb is imported when it runs.
 """
 
+import sys
 from importlib import import_module
 
 import typer
 
 from inference_provider.cli.az.arguments import parsed
-from inference_provider.cli.az.output import formatted, queried
+from inference_provider.cli.az.output import formatted, queried, to_show
 from inference_provider.cli.az.site import Site
 from inference_provider.cli.session import session_of
 
@@ -43,4 +44,5 @@ def az(ctx: typer.Context) -> None:
     module, _, function = VERBS[asked.group][asked.verb].partition(".")
     verb = getattr(import_module(f"inference_provider.cli.az.{module}"), function)
     result = verb(Site.of(session_of(ctx), asked))
-    print(formatted(queried(result, asked.query), asked.output), end="")
+    text = formatted(queried(result, asked.query), asked.output)
+    print(to_show(text, on_terminal=sys.stdout.isatty()), end="")

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from inference_provider.cli import strict_json
 from inference_provider.errors import Fault, SpecError
+from inference_provider.printable import printable
 
 Format = Literal["json", "tsv", "table", "yaml", "none"]
 _PADDING = 2
@@ -53,6 +54,11 @@ def formatted(value: Any, form: Format) -> str:
         text: str = yaml.safe_dump(plain, sort_keys=True, allow_unicode=True)
         return text.removesuffix("...\n")
     return json.dumps(plain, indent=2, sort_keys=True) + "\n"
+
+
+def to_show(text: str, *, on_terminal: bool) -> str:
+    """Return a text as it is to a script, and to a terminal without what would control it."""
+    return printable(text) if on_terminal else text
 
 
 def _row(row: Any) -> str:
