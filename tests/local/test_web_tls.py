@@ -1,6 +1,7 @@
 """The workspace service with TLS, and with tokens of a real identity provider."""
 
 import json
+import socket
 import ssl
 
 import httpx
@@ -37,6 +38,12 @@ def test_it_speaks_https_alone_with_the_certificate_of_the_workspace(lab, space)
     space["tls"] = {"generate": True, "minimum_version": "1.3"}
     space["service"]["bind_address"] = "0.0.0.0"
     lab.up()
+    # it was started once, though before the workspace was recorded, and answers when `up` ends
+    with socket.create_connection(("127.0.0.1", PORT)):
+        pass
+    assert "the workspace does not" not in (
+        (lab.state / "workspaces/lab/logs/web/web.log").read_text()
+    )
     trusted = lab.observe(Kind.WORKSPACE, "lab").outputs["ca_certificate"]
     context, mine = ssl.create_default_context(cadata=trusted), of_workspace(lab)
     path = f"{URL}/endpoints/iris/token"

@@ -10,6 +10,7 @@ from inference_provider.targets.local.records import FileRecords
 from inference_provider.targets.local.target import LocalTarget
 from inference_provider.targets.local.web_process import is_the_web_process, web_folder
 from inference_provider.targets.web_service import PAGES
+from inference_provider.web.declared import await_declared
 from inference_provider.web.serving import OneWorkspace, Place
 from inference_provider.web.site import site_of
 from inference_provider.workspace.state import State
@@ -37,10 +38,12 @@ def opened(root: Path, *given: str) -> Place:
         if os.getppid() != parent:
             os._exit(1)  # the next supervisord starts another
 
+    state = State(FileRecords(folders))
+    await_declared(state, scheme, look_on)
     return Place(
         target=target,
         workspace=workspace,
-        state=State(FileRecords(folders)),
+        state=state,
         router_url=lambda: router.address().url,
         folder=web_folder(folders),
         host=host,

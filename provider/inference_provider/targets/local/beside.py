@@ -44,6 +44,7 @@ class Beside:
         self._state = state
         self._envoy = envoy
         self.held = Held(folders.router_folder, envoy)
+        self._begins = False
 
     @contextmanager
     def published(
@@ -61,7 +62,7 @@ class Beside:
         if kept and not self._supervisor.has(SERVICE):
             self.settle_service()
         if not is_settled(self._supervisor, self._folders, self._state) and self.settle_web():
-            wait_for_web(self._supervisor, self._state)
+            self._begins = True  # once what it is started for is recorded
         found = self.held.settled(endpoints)
         if may_wait(found):
             with self._lock("waiting"):
@@ -106,6 +107,12 @@ class Beside:
         """Have the workspace service listen where it is declared; return whether it starts now."""
         with self._lock("web"):  # as with the service
             return settle_web(self._supervisor, self._folders, self._state)
+
+    def wait_for_web(self) -> None:
+        """Wait until a service that a publication has started listens; outside of any edit."""
+        if self._begins:
+            self._begins = False
+            wait_for_web(self._supervisor, self._state)
 
     def said(self) -> dict[str, Any]:
         """Return what a router's status has of them."""

@@ -1,7 +1,7 @@
 """The local target's wiring: a workspace is a folder with its own supervisord."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -161,12 +161,22 @@ class LocalPlatform:
             self._opened.setdefault(workspace, opened)
         return self._opened[workspace]
 
-    def first_up(self, desired: DesiredResource, _tell: Tell) -> AbstractContextManager[bool]:
-        return first_up(UnmadeWorkspace(self.router(desired.id.workspace), desired.spec))
+    @contextmanager
+    def first_up(self, desired: DesiredResource, _tell: Tell) -> Iterator[bool]:
+        router = self.router(desired.id.workspace)
+        with first_up(UnmadeWorkspace(router, desired.spec)) as is_first:
+            yield is_first
+        router.beside.wait_for_web()
 
     @contextmanager
     def change(self, desired: DesiredResource, _tell: Tell) -> Iterator[None]:
-        folders, spec = self.router(desired.id.workspace).folders, desired.spec
+        router = self.router(desired.id.workspace)
+        with self._address_kept(router.folders, desired.spec):
+            yield
+        router.beside.wait_for_web()
+
+    @contextmanager
+    def _address_kept(self, folders: Folders, spec: WorkspaceSpec) -> Iterator[None]:
         before = folders.address()
         if before is None:  # the address file was lost or moved away
             with self._chosen_again(folders, spec):

@@ -29,7 +29,7 @@ WEB = "web"
 """The program's name; an instance's cannot be the same, since it contains dots."""
 _MODULE = "inference_provider.web"
 """By its name: it stands on targets."""
-_START_S = 10.0
+_START_S = 30.0
 
 
 def web_folder(folders: Folders) -> Path:
