@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.azureml.examples import EXAMPLES, ONLINE, needs_examples
+from tests.mlflow_models import write_model
 from tests.ports import own_port
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(1200)]
@@ -19,12 +20,6 @@ pytestmark = [pytest.mark.local, pytest.mark.timeout(1200)]
 INFERCTL = [sys.executable, "-c", "from inference_provider.cli.main import main; main()"]
 BUILT = Path(tempfile.gettempdir()) / "inference-mlflow-tests"
 """Keeps environments for the next run: to install MLflow takes minutes."""
-CONDA = "dependencies: [{pip: [mlflow-skinny==3.4.0, numpy==2.3.1, pandas==2.3.0]}]\n"
-MLMODEL = """\
-flavors:
-  python_function: {env: conda.yaml, loader_module: NAME_model, code: code, data: data}
-mlflow_version: 3.4.0
-"""
 TABLE = """\
 import pandas as pd
 
@@ -83,13 +78,6 @@ class Lab:
         (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (self.folder / name).write_text(text)
 
-    def model(self, name: str, loader: str, inputs: object = None) -> None:
-        signature = f"signature: {{inputs: '{json.dumps(inputs)}'}}\n" if inputs else ""
-        self.write(f"{name}/MLmodel", MLMODEL.replace("NAME", name) + signature)
-        self.write(f"{name}/conda.yaml", CONDA)
-        self.write(f"{name}/code/{name}_model.py", loader)
-        self.write(f"{name}/data", "")
-
     def __call__(self, *words: str, said: str = "", code: int = 0) -> str:
         done = subprocess.run(
             [*INFERCTL, *words], cwd=self.folder, input=said, text=True, capture_output=True,
@@ -113,9 +101,9 @@ class Lab:
 def lab(tmp_path_factory) -> Iterator[Lab]:
     """Deployments of three models of our own behind one endpoint."""
     made = Lab(Path(tempfile.mkdtemp()))
-    made.model("table", TABLE, COLUMNS)
-    made.model("tensor", TENSOR, TENSORS)
-    made.model("unsigned", UNSIGNED)
+    write_model(made.folder, "table", TABLE, COLUMNS)
+    write_model(made.folder, "tensor", TENSOR, TENSORS)
+    write_model(made.folder, "unsigned", UNSIGNED)
     names = ("table", "tensor", "unsigned")
     stack = {
         "name": "mlflow",
@@ -185,6 +173,13 @@ def test_a_model_without_a_signature_gets_what_is_sent(lab):
     assert lab.score("unsigned", {"input_data": [[1, 2]]}) == ["ndarray", [[1, 2]]]
     assert lab.score("unsigned", {"input_data": ["a", "b"]}) == ["list", ["a", "b"]]
     assert lab.score("unsigned", split([1], columns=["a"])) == ["DataFrame", [{"a": 1}]]
+
+
+def test_nothing_is_written_beside_the_scoring_script(lab):
+    code = {one.name for one in lab.folder.glob("s/workspaces/lab/running/*/code/*")}
+    assert {one for one in code if one != "__pycache__"} == {
+        "mlflow_input.py", "mlflow_output.py", "mlflow_score.py", "mlflow_swagger.py",
+    }  # fmt: skip
 
 
 def test_a_second_up_changes_nothing_and_nothing_drifts(lab):

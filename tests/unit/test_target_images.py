@@ -214,8 +214,8 @@ def test_the_router_needs_what_its_agent_imports():
     assert "lib/inference_provider/targets/envoy/agent.py" in wanted.build.files
 
 
-NOT_IN_A_ROUTER = ("docker", "filelock", "packaging", "pathspec", "platformdirs", "pulumi",
-    "pynvml", "supervisor", "typer", "uv")  # fmt: skip
+NOT_IN_A_ROUTER = ("docker", "filelock", "pathspec", "platformdirs", "pulumi", "pynvml",
+    "supervisor", "typer", "uv")  # fmt: skip
 """What this package depends on, and the image of a router does not have."""
 
 

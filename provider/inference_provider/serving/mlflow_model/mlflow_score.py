@@ -10,10 +10,13 @@ beside it are its own; all of them are part of what a deployment runs.
 
 from __future__ import annotations
 
+import atexit
 import inspect
 import json
 import logging
 import os
+import shutil
+import tempfile
 import traceback
 from typing import Any
 
@@ -57,6 +60,11 @@ def model_folder(root: str) -> str:
 def init() -> None:
     # a closed network would have each start wait for an answer
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # MLflow makes a store of runs, in the folder of the code where nothing else is said
+    if "MLFLOW_TRACKING_URI" not in os.environ:
+        runs = tempfile.mkdtemp(prefix="mlflow-")
+        atexit.register(shutil.rmtree, runs, ignore_errors=True)
+        os.environ["MLFLOW_TRACKING_URI"] = f"file://{runs}"
     try:
         from mlflow import pyfunc  # noqa: PLC0415 - takes seconds; the tests have none
     except ModuleNotFoundError as exc:
