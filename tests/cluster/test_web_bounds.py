@@ -29,15 +29,19 @@ def reached(host, port):
     except OSError:
         return "shut"
 def asked(method, path, body):
+    if path.startswith("http:"):
+        data = None if body is None else json.dumps(body).encode()
+        return status_of(urllib.request.Request(path, data, method=method))
     token = open(f"{FOLDER}/token").read()
     kind = "merge-patch+json" if method == "PATCH" else "json"
     headers = {"authorization": f"Bearer {token}", "content-type": f"application/{kind}"}
     data = None if body is None else json.dumps(body).encode()
     url = "https://kubernetes.default.svc" + path
     request = urllib.request.Request(url, data, headers, method=method)
-    trusted = ssl.create_default_context(cafile=f"{FOLDER}/ca.crt")
+    return status_of(request, context=ssl.create_default_context(cafile=f"{FOLDER}/ca.crt"))
+def status_of(request, **more):
     try:
-        return urllib.request.urlopen(request, context=trusted, timeout=10).status
+        return urllib.request.urlopen(request, timeout=10, **more).status
     except urllib.error.HTTPError as refused:
         return refused.code
 places = {f"{host}:{port}": reached(host, port) for host, port in GIVEN["places"]}
@@ -60,7 +64,7 @@ def served(tmp_path_factory):
 
 
 def seen_by(api: Api, lab: Bare, namespace: str, *, places=(), asked=(), **more):
-    """Run a pod; return which places it reached, and how the API answered it."""
+    """Run a pod; return which places it reached, and how the API, or a URL, answered it."""
     name, given = "looks", json.dumps({"places": places, "asked": asked})
     about = {"name": name, "namespace": namespace, "labels": more.pop("labels", {})}
     container = {

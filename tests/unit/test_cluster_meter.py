@@ -245,7 +245,8 @@ def test_a_workspace_without_instances_asks_nobody_what_they_use(cluster):
     cluster.router("router-a")
     cluster.generations = []
     cluster.look()
-    assert [one for one in cluster.api.requests if one.startswith("GET")] == [f"GET {PODS}"]
+    found = [one for one in cluster.api.requests if one.startswith("GET")]
+    assert found == [f"GET {PODS}", "GET /api/v1/namespaces/lab/secrets/inference-router-questions"]
 
 
 def admitting(*admitted: str) -> State:

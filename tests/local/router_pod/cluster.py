@@ -16,15 +16,20 @@ from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.router.table import RouterTable
 from inference_provider.targets.envoy.agent_errors import read
 from inference_provider.targets.kept_content import SECTION, document_of
-from inference_provider.targets.kubernetes import questions
+from inference_provider.targets.kubernetes import question_pass, questions
 from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.objects import encoded
 from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.targets.kubernetes.router_manifests import RouterSettings, router_objects
 from inference_provider.targets.kubernetes.sync import Sync
 from inference_provider.workspace.state import State
 
 DIGEST = "d" * 64
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/lab/endpointslices"
 KEY = {"authorization": "Bearer first-secret-8c1e"}
+PASS = "question-pass-4b7d2e9a0c1f8d36a5e1"
+ASKS = {question_pass.HEADER: PASS}
+SECRET_OF_QUESTIONS = "/api/v1/namespaces/lab/secrets/inference-router-questions"
 SPEC = {
     "name": "own",
     "command": ["serve", "--port", "{port}"],
@@ -77,6 +82,13 @@ class Cluster:
         self.api.watch_s = 3600
         self.records = ClusterRecords(client_of(self.api), "lab", "demo")
         self.state = State(self.records)
+        self.let_ask(PASS)
+
+    def let_ask(self, shown: str) -> None:
+        """Make the Secret with what clients show to the router's pods."""
+        made = router_objects("demo", "lab", RouterSettings(image="none"))
+        secret = next(one for one in made if one["kind"] == "Secret")
+        self.api.put(SECRET_OF_QUESTIONS, {**secret, "data": encoded({"pass": shown})})
 
     def make(self, **models: Model) -> None:
         self.records.make()
@@ -157,7 +169,7 @@ class RouterPod:
         return self.client.get("/revision", params=asked).json()
 
     def ask(self, question: str, **given):
-        found = self.client.post("/ask", json={"ask": question, **given}).json()
+        found = self.client.post("/ask", json={"ask": question, **given}, headers=ASKS).json()
         if "error" in found:
             raise read(found["error"])
         return found["answer"]

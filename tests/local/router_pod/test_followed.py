@@ -7,7 +7,10 @@ import httpx
 import pytest
 from tests.cluster_api import failure
 from tests.local.router_pod.cluster import (
+    ASKS,
     KEY,
+    PASS,
+    SECRET_OF_QUESTIONS,
     SLICES,
     Cluster,
     RouterPod,
@@ -21,6 +24,7 @@ from inference_provider.errors import NotReady, RouterRejected
 from inference_provider.targets.envoy.agent_errors import read
 from inference_provider.targets.kubernetes import publication
 from inference_provider.targets.kubernetes.followed import WATCH_S
+from inference_provider.targets.kubernetes.question_pass import HEADER
 
 pytestmark = pytest.mark.local
 
@@ -192,12 +196,32 @@ def test_a_pod_that_ends_answers_what_is_in_flight_and_closes_connections(pod: R
     assert not ending.is_alive()
 
 
+def test_who_shows_no_pass_is_told_nothing_and_another_pass_is_in_force_at_once(
+    cluster: Cluster, pod: RouterPod
+):
+    body = b'{"ask": "status"}'
+
+    def asked(**headers: str) -> tuple[int, str]:
+        found = pod.client.post("/ask", content=body, headers=headers)
+        return found.status_code, found.text
+
+    refused = 403, '{"fault": "refused"}'
+    assert asked() == asked(x_inference_pass="") == asked(**{HEADER: PASS[:-1]}) == refused
+    assert asked(**{HEADER: PASS})[0] == 200
+    cluster.api.drop(SECRET_OF_QUESTIONS)
+    time.sleep(0.2)
+    assert asked(**{HEADER: PASS})[0] == 200  # a pod knows it still; nobody else can read it
+    cluster.let_ask(other := "another-pass-9c0a5f7b2d4e6180c3f5")
+    until(lambda: asked(**{HEADER: other})[0] == 200)
+    assert asked(**{HEADER: PASS}) == refused
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [(b"{", 400), (b'{"ask": "publish"}', 200), (b"[]", 400), (b'{"ask": "is_drained"}', 200)],
 )
-def test_whoever_reaches_the_port_can_change_nothing(pod: RouterPod, body: bytes, status: int):
-    answer = pod.client.post("/ask", content=body)
+def test_who_shows_the_pass_can_change_nothing(pod: RouterPod, body: bytes, status: int):
+    answer = pod.client.post("/ask", content=body, headers=ASKS)
     assert answer.status_code == status
     assert status == 400 or "does not know what is asked" in str(answer.json()["error"])
     assert pod.client.put("/ask", content=body).status_code == 501

@@ -13,6 +13,7 @@ from inference_provider.observed import Actor, Kind
 from inference_provider.service.canaries import Canaries
 from inference_provider.spec.target import KubernetesPlace
 from inference_provider.targets.kubernetes.pod_counts import PodCounts
+from inference_provider.targets.kubernetes.question_pass import HEADER
 from inference_provider.targets.kubernetes.router_manifests import RouterSettings
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
 from inference_provider.workspace.engine import Engine
@@ -59,7 +60,11 @@ class Service:
         if self.silent:
             return failure(503, "error trying to reach service: connection refused")
         found = self._pod.client.request(
-            asked.method, path, params=asked.url.params, content=asked.content
+            asked.method,
+            path,
+            params=asked.url.params,
+            content=asked.content,
+            headers={HEADER: asked.headers.get(HEADER, "")},
         )
         return httpx.Response(found.status_code, content=found.content, headers=found.headers)
 

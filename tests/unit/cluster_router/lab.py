@@ -49,6 +49,8 @@ class Lab:
         self.answers = {}
         """By pod and path: JSON, a response, or what returns one of both."""
         self.asked = []
+        self.shown = []
+        """What was shown with each, None for nothing."""
         self.release = releases.this_release()
         client = client_of(self.api)
         self.records = ClusterRecords(client, "lab", "demo")
@@ -64,6 +66,7 @@ class Lab:
         if path == "live":
             return httpx.Response(200, json={}, headers={releases.HEADER: self.release})
         self.asked.append((name, path, dict(asked.url.params), asked.content))
+        self.shown.append(asked.headers.get("X-Inference-Pass"))
         found = self.answers.get((name, path))
         found = found() if callable(found) else found
         if found is None:

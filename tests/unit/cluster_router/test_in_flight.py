@@ -86,6 +86,7 @@ def test_they_are_asked_for_over_http():
         lambda: "",
         lambda: True,
         lambda *_asked: {},
+        lambda _shown: False,
         {},
         lambda: {"iris/blue": 3},
         lambda name: answers.get(name, lambda: silent(name))(),

@@ -22,7 +22,7 @@ def test_a_deployment_is_drained_once_it_is_on_every_pod(lab):
     assert lab.router.is_connected([Backend(host="10.0.0.1", port=1)]) is True
     lab.answers["router-b", "ask"] = {"answer": True}
     assert lab.router.is_drained("iris/blue") is True
-    assert lab.questions()[0] == ("router-a", "is_drained")
+    assert ("router-a", "is_drained") in lab.questions()
 
 
 def test_a_pod_that_ends_is_asked_whether_it_still_has_a_connection(lab):

@@ -32,6 +32,8 @@ ADDRESS = "address"
 workspace service and of what gives tokens was applied."""
 ROUTER_NAME, CONTENT_NAME = "inference-router", "inference-content"
 """Names of Deployment, Service and ServiceAccount of the router, and of what keeps content."""
+QUESTIONS_NAME = "inference-router-questions"
+"""Name of the Secret with what lets clients put questions to the router's pods."""
 SERVICE_NAME, PROBES_PORT = "inference-service", 8082
 """Name of all that the workspace service is made of, and where its pod answers the kubelet."""
 WEB_NAME, WEB_PORT = "inference-web", 8080

@@ -1,11 +1,12 @@
-"""Questions to a router pod over HTTP, all read-only: whoever reaches the port may ask.
+"""Questions to a router pod over HTTP, all read-only. Whoever reaches the port may ask by GET.
 
 GET  /ready                          200 once a revision is in force, else 503 with the reason
 GET  /live                           200 while the namespace is followed
 GET  /revision?wait=N&timeout_s=S    {"revision": N, "error": null}, of the last publication
 GET  /in-flight                      {"requests": {"iris/blue": 3}}, of this pod's router
 GET  /in-flight/iris/blue            {"requests": 5}, of all pods of the router together
-POST /ask                            {"ask": "status"} -> {"answer": …} or {"error": …}
+POST /ask                            {"ask": "status"} -> {"answer": …} or {"error": …}; else 403
+                                     to who shows no pass (`question_pass.py`)
 """
 
 import json
@@ -18,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 from inference_provider.errors import TargetError
 from inference_provider.targets.envoy.questions import Answers, answer
 from inference_provider.targets.kubernetes.bounded_server import BoundedServer
+from inference_provider.targets.kubernetes.question_pass import HEADER as PASS
 from inference_provider.targets.kubernetes.releases import HEADER, this_release
 
 LONGEST_WAIT_S = 60.0
@@ -33,6 +35,8 @@ class Pod(NamedTuple):
     lives: Callable[[], bool]
     outcome: Callable[[int, float], dict[str, Any]]
     """Waits for a revision, some seconds; returns what `/revision` answers."""
+    may_ask: Callable[[str], bool]
+    """Says whether who shows something may ask by POST."""
     answers: Answers
     in_flight: Callable[[], Mapping[str, int]]
     """Returns the requests of its own router, by cluster."""
@@ -94,8 +98,12 @@ class _Handler(BaseHTTPRequestHandler):
         elif not length.isdigit() or int(length) > _LONGEST_BYTES:
             self._send(413, {"fault": "the body is too large, or its length is not said"})
         else:
+            text = self.rfile.read(int(length))  # first: what is left unread breaks a connection
+            if not self.server.pod.may_ask(self.headers.get(PASS, "")):
+                self._send(403, {"fault": "refused"})
+                return
             try:
-                found = answer(self.server.pod.answers, self.rfile.read(int(length)))
+                found = answer(self.server.pod.answers, text)
             except (ValueError, LookupError, TypeError):
                 self._send(400, {"fault": "no such question"})
             else:

@@ -1,8 +1,7 @@
 """The Router of a workspace in a cluster: pods that read the records by themselves.
 
 A client commits a revision of the records, and waits until each pod that takes requests has it in
-force (`sync.py`). It reaches them through the API server, so nothing of them is open to anybody
-else. This module makes the objects of the router too.
+force (`sync.py`). This module makes the objects of the router too.
 """
 
 import time
@@ -46,6 +45,7 @@ from inference_provider.targets.kubernetes.observed_objects import (
     told,
 )
 from inference_provider.targets.kubernetes.pods import is_ending, is_ready
+from inference_provider.targets.kubernetes.question_pass import with_pass
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.rivals import rivals_in
 from inference_provider.targets.kubernetes.rivals import told as told_rivals
@@ -175,7 +175,7 @@ class KubernetesRouter:
 
     def apply(self, tell: Tell = lambda _said: None) -> None:
         """Make its objects what the settings say; pods are replaced one at a time."""
-        for one in self._objects():
+        for one in (with_pass(self._client, one) for one in self._objects()):
             if kind_of(one) == INGRESS:
                 make_way_for_default(self._client, one, tell)
             apply_if_free(self._client, with_account(self._client, one), tell)

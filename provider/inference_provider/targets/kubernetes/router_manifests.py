@@ -18,6 +18,7 @@ from inference_provider.targets.kubernetes.objects import (
     POLICY,
     ROLE,
     ROLE_BINDING,
+    SECRET,
     SERVICE,
     SERVICE_ACCOUNT,
     Kind,
@@ -30,6 +31,7 @@ from inference_provider.targets.kubernetes.pods import (
     node_selector,
     pull_secrets,
 )
+from inference_provider.targets.kubernetes.question_pass import TYPE as PASS
 
 ServiceType = Literal["ClusterIP", "LoadBalancer", "NodePort"]
 PAGE = "metrics-page"
@@ -106,6 +108,7 @@ def router_objects(workspace: str, namespace: str, settings: RouterSettings) -> 
     made = _Router(workspace, namespace, settings)
     return (
         *made.rights(),
+        made.questions(),
         made.policy(),
         made.service(),
         made.metrics(),
@@ -153,6 +156,10 @@ class _Router:
             self._object(ROLE, rules=rules),
             self._object(ROLE_BINDING, roleRef=role, subjects=[subject]),
         )
+
+    def questions(self) -> Object:
+        """Return the Secret by which clients may ask its pods, without what is in it."""
+        return self._object(SECRET, names.QUESTIONS_NAME, type=PASS)
 
     def policy(self) -> Object:
         """Return who may reach it: everybody, but on its own ports alone."""

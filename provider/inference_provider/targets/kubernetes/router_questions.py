@@ -1,14 +1,22 @@
-"""Questions to the pods of a router, through the API server: so nothing of them is open."""
+"""Questions to the pods of a router, through the API server.
+
+Any pod of the cluster reaches their port too: who asks shows a pass (`question_pass.py`).
+"""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
+
+import httpx
 
 from inference_provider.errors import PermanentError, TargetError, TargetUnreachable
 from inference_provider.targets.envoy.agent_errors import read
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.question_pass import HEADER as PASS
+from inference_provider.targets.kubernetes.question_pass import ShownPass
 from inference_provider.targets.kubernetes.releases import HEADER, other_release
 
 Asked = Callable[[str], Any]
@@ -18,6 +26,7 @@ _HEALTHY_S = 40.0
 """Time for an answer about health, for which a pod waits half a minute."""
 _AT_ONCE = 8
 _SHOWN = 300
+_REFUSED = 403
 
 
 class OtherRelease(TargetError, PermanentError):
@@ -35,6 +44,7 @@ class RouterQuestions:
     def __init__(self, client: Client, namespace: str) -> None:
         self._client = client
         self._namespace = namespace
+        self._pass = ShownPass(client, namespace)
         self.fit = False
         """Whether all that were asked understand this release."""
 
@@ -59,7 +69,7 @@ class RouterQuestions:
 
     def get(self, pod: str, path: str) -> Mapping[str, Any]:
         """Ask for a path. Raises TargetUnreachable, or OtherRelease."""
-        return self._sent("GET", pod, path, WAIT_S + 10)
+        return self._read(pod, self._sent("GET", pod, path, WAIT_S + 10))
 
     def ask(
         self,
@@ -82,10 +92,17 @@ class RouterQuestions:
         Raises:
             TargetUnreachable: It does not answer.
             OtherRelease: It is of another release.
+            Forbidden: This user may not ask it, or not read what is shown to it.
             InferenceError: Its own error.
         """
         text = json.dumps({"ask": question, **given}).encode()
-        found = self._sent("POST", pod, "ask", within_s, text, ends=ends)
+        sent = partial(self._sent, "POST", pod, "ask", within_s, content=text)
+        shown = self._pass.get()
+        answer = sent(shown=shown)
+        if answer.status_code == _REFUSED:  # somebody may have made it again
+            shown = self._pass.get(refused=shown)
+            answer = sent(shown=shown)
+        found = self._read(pod, answer, shown, ends=ends)
         if "error" in found:
             raise read(found["error"])
         return found["answer"]
@@ -96,19 +113,38 @@ class RouterQuestions:
         pod: str,
         path: str,
         timeout_s: float,
-        content: bytes | None = None,
         *,
-        ends: bool = False,
-    ) -> Mapping[str, Any]:
+        content: bytes | None = None,
+        shown: str = "",
+    ) -> httpx.Response:
         place = f"/api/v1/namespaces/{self._namespace}/pods/{pod}:{names.SYNC_PORT}/proxy/{path}"
-        answer = self._client.proxy(method, place, content=content, timeout_s=timeout_s)
+        headers = {PASS: shown} if shown else {}  # pods of an older release want none
+        return self._client.proxy(
+            method, place, content=content, timeout_s=timeout_s, headers=headers
+        )
+
+    @staticmethod
+    def _read(
+        pod: str, answer: httpx.Response, shown: str = "", *, ends: bool = False
+    ) -> Mapping[str, Any]:
         what = f"router pod {pod}"
         if fault := other_release(answer.headers.get(HEADER, "")):
             # of something on the way: of the API server too, which is busy or finds no such pod
             gone = ends or answer.status_code in {404, 429} or answer.status_code >= 500
             raise (TargetUnreachable if gone else OtherRelease)("ask", what, *fault)
+        if answer.status_code == _REFUSED:
+            raise TargetUnreachable("ask", what, *_why_refused(shown))
         if answer.status_code != 200:
             reason = f"it answers {answer.status_code}: {answer.text[:_SHOWN]}"
             raise TargetUnreachable("ask", what, reason, "run this again")
         found: Mapping[str, Any] = answer.json()
         return found
+
+
+def _why_refused(shown: str) -> tuple[str, str]:
+    """Say why a pod answers a question by 403, and what to do."""
+    secret = f"Secret '{names.QUESTIONS_NAME}'"
+    if shown:
+        return f"it does not know what {secret} has now", "run this again"
+    reason = f"{secret}, by which clients may ask it, is gone or has no pass"
+    return reason, "run `inferctl up`, which makes it again"

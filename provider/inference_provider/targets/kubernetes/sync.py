@@ -34,6 +34,7 @@ from inference_provider.targets.kubernetes.kubeconfig import access
 from inference_provider.targets.kubernetes.last_calls import LastCalls
 from inference_provider.targets.kubernetes.objects import SECRET, SLICE, Kind, selector
 from inference_provider.targets.kubernetes.publication import Publication
+from inference_provider.targets.kubernetes.question_pass import KnownPass
 from inference_provider.targets.kubernetes.router_manifests import (
     DRAIN_S,
     LAST_CALLS_S,
@@ -91,12 +92,14 @@ class Sync:
         news = threading.Event()
         self._room = WaitingRoom(delivery.folder, delivery.admin, news.set)
 
-        def watched(kind: Kind, role: str) -> Watched:
+        def watched(kind: Kind, role: str, changed: Callable[[], None] = news.set) -> Watched:
             chosen = selector(names.selecting(workspace, role))
-            return Watched(client, kind, namespace, chosen, changed=news.set, failed=self._failed)
+            return Watched(client, kind, namespace, chosen, changed=changed, failed=self._failed)
 
         secrets, slices = watched(SECRET, names.RECORD), watched(SLICE, names.INSTANCE)
-        self._watched = secrets, slices
+        self._pass = KnownPass(delivery.folder / "question-pass")
+        passes = watched(SECRET, names.ROUTER, lambda: self._pass.learn(passes.objects()))
+        self._watched = secrets, slices, passes
         self.publication = Publication(
             self.serving,
             self.envoy,
@@ -107,7 +110,7 @@ class Sync:
             news=news,
             say=say,
         )
-        loops = (secrets.run, slices.run, self.publication.run)
+        loops = (passes.run, secrets.run, slices.run, self.publication.run)
         self._threads = [threading.Thread(target=loop, daemon=True) for loop in loops]
 
     def _failed(self, fault: TargetError) -> None:
@@ -181,7 +184,7 @@ class Sync:
 
         answers = {**of_envoy.about(self.serving), **self.calls.answers(), "status": status}
         asked = self._own, self._in_flight.on
-        return questions.Pod(self.fault, self.lives, outcome, answers, *asked)
+        return questions.Pod(self.fault, self.lives, outcome, self._pass.is_shown, answers, *asked)
 
 
 def _is_refused(fault: TargetError) -> bool:
