@@ -1,8 +1,11 @@
 """Tokens over HTTP from a pod of a real cluster, by which its router lets callers in."""
 
 import os
+import re
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import httpx
@@ -206,7 +209,29 @@ def test_it_speaks_https_with_the_certificate_of_the_workspace(served):
     wait_until(lambda: served.comes(mine), 30)
 
 
-def test_the_console_signs_in_and_shows_what_there_is(served):
+@contextmanager
+def signed_in(lab: Lab, who: str) -> Iterator[httpx.Client]:
+    """Yield a browser of somebody who is signed in by the Service's name."""
+    host = f"inference-web.{lab.workspace}.svc:{PORT}"
+    with httpx.Client(base_url=lab.url, trust_env=False, timeout=30) as client:
+        client.headers.update({"host": host, "origin": f"http://{host}"})
+        entered = client.post("/login", data={"token": lab.of_workspace(who)})
+        assert entered.status_code == 303, entered.text
+        client.headers["cookie"] = entered.headers["set-cookie"].partition(";")[0]
+        yield client
+
+
+def sends(client: httpx.Client, path: str, **fields: str) -> httpx.Response:
+    token = re.search('name="form_token" value="([0-9a-f]{64})"', client.get("/").text)
+    return client.post(path, data={"form_token": token[1], **fields})
+
+
+def shares(lab: Lab) -> dict[str, int]:
+    record = lab.target.record(lab.id(Kind.TRAFFIC, "iris"))
+    return {name: share for name, share in record.properties["traffic"].items() if share}
+
+
+def test_the_console_does_within_its_role_what_somebody_may(served):
     served.apply(served.served(service={"port": PORT, "console": True}))
     reads = RoleAssignmentSpec(
         workspace=served.workspace,
@@ -216,24 +241,46 @@ def test_the_console_signs_in_and_shows_what_there_is(served):
         role="AzureML Data Scientist",
     )
     id_ = served.id(Kind.ROLE_ASSIGNMENT, "ann-reads")
-    served.apply(DesiredResource(id=id_, spec=reads, owner="demo"))
-    host = f"inference-web.{served.workspace}.svc:{PORT}"
+    keyed = served.endpoint("keyed")
+    served.apply(DesiredResource(id=id_, spec=reads, owner="demo"), keyed)
+    green = served.deployment("green")
+    served.apply(green)
+    iris = f"/endpoints/{served.workspace}/iris"
     try:
         wait_until(lambda: len(served.all_pods) == 1, 60)  # the one without pages has gone
-        with httpx.Client(base_url=served.url, trust_env=False, timeout=30) as client:
-            client.headers.update({"host": host, "origin": f"http://{host}"})
-            token = served.of_workspace("ann")
-            entered = client.post("/login", data={"token": token})
-            assert entered.status_code == 303, entered.text
-            cookie = entered.headers["set-cookie"].partition(";")[0]
-            client.headers["cookie"] = cookie
-            for page in ("/", f"/endpoints/{served.workspace}/iris"):
-                shown = client.get(page)
-                assert (shown.status_code, "iris" in shown.text) == (200, True), shown.text
+        mine = served.of_workspace()
+        wait_until(lambda: served.comes(mine), 30)  # the key that signs may be new
+        with signed_in(served, "ann") as client:
+            shown = {path: client.get(path) for path in ("/", iris, f"{iris}/logs")}
+            assert {(one.status_code, "iris" in one.text) for one in shown.values()} == {
+                (200, True)
+            }
+            assert 'class="fault"' not in shown[iris].text
+            answer = sends(client, f"{iris}/test", body="{}")
+            assert (answer.status_code, "x-request-id" in answer.text) == (200, True), answer.text
+            key = served.keys("keyed")[0]
+            path = f"/endpoints/{served.workspace}/keyed/consume"
+            assert key not in client.get(path).text
+            assert key in sends(client, path).text
+            split = {"share.blue": "40", "share.green": "60"}
+            planned = re.search(
+                'name="plan" value="([^"]+)"', sends(client, f"{iris}/split", **split).text
+            )
+            assert shares(served) == {"blue": 100}
+            applied = sends(client, f"{iris}/split/apply", plan=planned[1])
+            assert applied.status_code == 303, applied.text
+            assert shares(served) == {"blue": 40, "green": 60}
+            assert client.get(f"/journal/{served.workspace}").status_code == 403
             wrong = client.get("/", headers={"host": "evil.example.org"})
             assert wrong.status_code == 421
+        mine = {
+            one.action for one in served.target.journal(served.workspace) if one.actor.user == "ann"
+        }
+        assert {"sign in to", "read keys", "update"} <= mine
     finally:
-        served.delete(id_)
+        served.apply(served.traffic(blue=100))
+        for one in (green.id, keyed.id, id_):
+            served.delete(one)
         served.apply(served.served())
 
 
