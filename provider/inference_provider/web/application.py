@@ -4,7 +4,6 @@ Who is refused learns nothing: 401 says that a token is asked for, 403 does not 
 such an endpoint. Why is in the journal.
 """
 
-import ipaddress
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -27,10 +26,10 @@ from inference_provider.console.handlers import Handlers
 from inference_provider.errors import InferenceError, SpecError, TargetError
 from inference_provider.observed import Record
 from inference_provider.spec.base import ResourceName
-from inference_provider.spec.sources import meant_by
 from inference_provider.web.log import Log
 from inference_provider.web.rates import Rates
 from inference_provider.web.refusals import Refusals
+from inference_provider.web.source_ranges import address_of, is_in
 from inference_provider.workspace.bearer import LONGEST_BYTES, Unproven
 from inference_provider.workspace.desk import Caller, Desk, Fetched, NotAllowed
 from inference_provider.workspace.tokens import DEFAULT_LIFETIME
@@ -109,23 +108,11 @@ class _Edge:
         answer, ranges = self._app, self._service.sources()
         if ranges is None:
             answer = _told(503, NOT_NOW)
-        elif scope["type"] == "http" and not _is_in(scope, ranges):
+        elif scope["type"] == "http" and not is_in(scope, ranges):
             answer = _told(403, "Not from this address.")
         elif scope["type"] == "http" and (fault := misframed(scope)):
             answer = _told(fault.status, fault.told, CLOSES)
         await answer(scope, receive, send)
-
-
-def _is_in(scope: Scope, ranges: tuple[str, ...]) -> bool:
-    if not ranges:
-        return True
-    address = ipaddress.ip_address(_address(scope).partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return any((mapped or address) in meant_by(one) for one in ranges)
-
-
-def _address(scope: Scope) -> str:
-    return str(scope["client"][0]) if scope.get("client") else "0.0.0.0"
 
 
 # -- what is asked ---------------------------------------------------------------------------------
@@ -200,7 +187,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _answered(service: Service, work: Work, request: Request, body: bytes) -> Response:
-    who = _address(request.scope)
+    who = address_of(request.scope)
     try:
         caller = _caller(service, request)
         who = caller.actor.user

@@ -42,6 +42,7 @@ from inference_provider.spec.roles import (
 from inference_provider.web.log import Log
 from inference_provider.web.rates import Rates
 from inference_provider.web.refusals import Refusals
+from inference_provider.web.source_ranges import is_in
 from inference_provider.workspace.bearer import Unproven
 from inference_provider.workspace.desk import Caller, Desk, Fetched
 from inference_provider.workspace.engine import Engine
@@ -237,6 +238,8 @@ def _admitted(given: Pages, tokens: Tokens, asked: Asked, path: str) -> Asked:
         pinned = asked.form.text("deployment") if needed == SCORE else ""
         of_one = endpoint and needed not in _OF_ALL
         _refuse(given, caller, needed, Scope.endpoint(endpoint, pinned) if of_one else Scope())
+        if needed == SCORE:
+            _refuse_from_outside(given, caller, asked.request, endpoint)
     session = asked.console.session
     assert isinstance(session, SessionOf)
     writes = bool(endpoint) and given.desk.decide(caller, WRITE_ENDPOINT, scope).allowed
@@ -256,12 +259,25 @@ def _needed(given: Pages, method: str, path: str, endpoint: str) -> str:
     if needed is None:
         of_files = path.startswith("/drift/")
         raise Refused(403, _NOT_HERE if of_files else "This page is not served here.")
-    if needed == LIST_KEYS:
-        place = given.desk.id.name
-        record = given.target.record(ResourceId(kind=Kind.ENDPOINT, workspace=place, name=endpoint))
-        if record is not None and record.properties.get("auth_mode") == "aml_token":
-            return TOKEN
+    if needed == LIST_KEYS and _recorded(given, endpoint).get("auth_mode") == "aml_token":
+        return TOKEN
     return needed
+
+
+def _recorded(given: Pages, endpoint: str) -> Mapping[str, Any]:
+    """Return what is recorded of an endpoint; nothing where it is not there."""
+    place = given.desk.id.name
+    record = given.target.record(ResourceId(kind=Kind.ENDPOINT, workspace=place, name=endpoint))
+    return record.properties if record is not None else {}
+
+
+def _refuse_from_outside(given: Pages, caller: Caller, request: Request, endpoint: str) -> None:
+    """Refuse who may not call the endpoint from where they are: its router sees the service."""
+    ranges = _recorded(given, endpoint).get("allowed_source_ranges") or ()
+    if not is_in(request.scope, ranges):
+        why = f"not from this address, by allowed_source_ranges of endpoint '{endpoint}'"
+        given.refusals.add(403, caller.actor.user, why)
+        raise Refused(403, "This endpoint takes no calls from your address. Nothing was sent.")
 
 
 def _refuse(given: Pages, caller: Caller, action: str, scope: Scope) -> None:
