@@ -19,6 +19,7 @@ CREDENTIALS = (
     "rotate primary key",
     "rotate secondary key",
     "rotate signing key",
+    "score",
 )
 """Actions after which everything that is declared is as before: they explain no difference."""
 ROLLOUTS = tuple(Move)

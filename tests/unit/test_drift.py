@@ -124,7 +124,9 @@ def test_declared_other_than_recorded_is_not_yet_applied_and_names_who_recorded_
     assert field.time == NOON + timedelta(minutes=1)
 
 
-@pytest.mark.parametrize("action", ["issue token", "rotate primary key", "rotate signing key"])
+@pytest.mark.parametrize(
+    "action", ["issue token", "rotate primary key", "rotate signing key", "score"]
+)
 def test_who_got_a_token_or_rotated_a_key_is_not_who_recorded_a_field(action: str):
     journal = [entry(ENDPOINT, 0), entry(ENDPOINT, 5, action, BEN)]
     other = {**STACK, "endpoints": [{"name": "iris", "auth_mode": "aml_token"}]}

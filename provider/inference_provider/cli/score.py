@@ -181,6 +181,7 @@ def _credential(session: Session, there: ObservedResource) -> str:
     key = there.secret_outputs.get("primary_key")
     if key is None:
         raise TargetError("score", str(there.id), "its keys are gone", "run `inferctl up`")
+    session.note_use_of_key(there.id)
     return key.get_secret_value()
 
 

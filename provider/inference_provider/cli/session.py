@@ -22,7 +22,7 @@ from inference_provider.cli.given import Given
 from inference_provider.cli.options import DEFAULT_FILE
 from inference_provider.errors import Fault, SpecError, TargetError
 from inference_provider.files import load_azure
-from inference_provider.observed import Actor
+from inference_provider.observed import Actor, ResourceId
 from inference_provider.printable import one_line
 from inference_provider.spec.target import Place
 from inference_provider.stack import Pipeline, Stack, StackName
@@ -137,6 +137,12 @@ class Session:
 
     def actor(self, command: str) -> Actor:
         return current_actor(f"inferctl {self.command or command}")
+
+    def note_use_of_key(self, endpoint: ResourceId) -> None:
+        """Write down that an endpoint's key is about to be sent for who may not read it.
+
+        Who runs a command may, so nothing is written here.
+        """
 
     def pipeline(self, command: str) -> Pipeline:
         """Return the pipeline on this target; changes are recorded as made by the command."""

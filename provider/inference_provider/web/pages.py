@@ -18,7 +18,6 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from inference_provider.access import Principal, Scope
-from inference_provider.cli.session import Session
 from inference_provider.console.answers import Refused, Shown, page
 from inference_provider.console.application import OF_ENDPOINT, SIGN_OUT, guarded
 from inference_provider.console.forms import read_form
@@ -27,7 +26,7 @@ from inference_provider.console.guard import Site
 from inference_provider.console.handlers import Handlers
 from inference_provider.console.opened import Asked, Console
 from inference_provider.errors import InferenceError
-from inference_provider.observed import Actor, Kind, ResourceId
+from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec.roles import (
     LIST_KEYS,
     READ_ASSIGNMENTS,
@@ -42,6 +41,7 @@ from inference_provider.spec.roles import (
 from inference_provider.web.log import Log
 from inference_provider.web.rates import Rates
 from inference_provider.web.refusals import Refusals
+from inference_provider.web.session import Calls, SessionOf
 from inference_provider.web.source_ranges import is_in
 from inference_provider.workspace.bearer import Unproven
 from inference_provider.workspace.desk import Caller, Desk, Fetched
@@ -115,17 +115,6 @@ class Tokens(Browsers):
             return None
 
 
-@dataclass
-class SessionOf(Session):
-    """What handlers of pages run in: the actor is who has signed in."""
-
-    caller: Caller | None = None
-
-    def actor(self, _command: str) -> Actor:
-        assert self.caller is not None, "no page runs before somebody is signed in"
-        return self.caller.actor.model_copy(update={"command": "workspace console"})
-
-
 @dataclass(frozen=True)
 class Pages:
     """What the pages of one workspace are made with."""
@@ -149,7 +138,8 @@ def pages(given: Pages) -> ASGIApp:
     """Return the console, and the page on which somebody signs in."""
     tokens = Tokens(given.desk, given.fetched)
     # opened already, since a handler's thread may not
-    session = SessionOf(interactive=False, _target=given.target)
+    calls = Calls(given.desk, given.clock)
+    session = SessionOf(interactive=False, _target=given.target, calls=calls)
     admit = partial(_when_readable, given, partial(_admitted, given, tokens))
     failed = partial(_failed, given)
     console = Console(session, tokens, handlers=given.handlers, admit=admit, failed=failed)
@@ -243,8 +233,8 @@ def _admitted(given: Pages, tokens: Tokens, asked: Asked, path: str) -> Asked:
     session = asked.console.session
     assert isinstance(session, SessionOf)
     writes = bool(endpoint) and given.desk.decide(caller, WRITE_ENDPOINT, scope).allowed
-    console = replace(asked.console, session=replace(session, caller=caller), writes=writes)
-    return asked._replace(console=console)
+    own = replace(session, caller=caller, browser=asked.browser)
+    return asked._replace(console=replace(asked.console, session=own, writes=writes))
 
 
 def _refuse_too_many(given: Pages, rates: Rates, caller: Caller) -> None:

@@ -332,6 +332,10 @@ class Desk:
         """Write down that somebody is about to be let in to the pages. Raises OutOfCapacity."""
         self._workspace.note_first(self.id, caller.actor, "sign in to")
 
+    def note_call(self, endpoint: ResourceId, actor: Actor) -> None:
+        """Write down who is about to call an endpoint by its key. Raises OutOfCapacity."""
+        self._workspace.note_first(endpoint, actor, "score")
+
     def note_refused(self, what: str, why: str, who: str) -> None:
         """Write down that calls were refused, for some of them together."""
         actor = Actor(user=one_line(who)[:_LONGEST_NAME], command=_COMMAND)

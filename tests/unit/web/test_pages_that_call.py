@@ -2,10 +2,11 @@
 
 import pytest
 from starlette.testclient import TestClient
-from tests.memory import ANN
+from tests.memory import ANN, fill_journal, state_of
 from tests.unit.test_desk import journal, spec
 from tests.unit.test_web_pages import IRIS, READS, ROSE, SCIENTIST, SITE, Desk, post, sign_in, words
 
+from inference_provider.access import Principal
 from inference_provider.apply import apply
 from inference_provider.desired import resolve
 from inference_provider.plan import plan
@@ -64,3 +65,42 @@ def test_who_may_not_call_learns_nothing_of_an_endpoints_ranges():
     answer = post(signed_in_from(desk, "10.2.0.1"), f"{ROSE}/test", body="{}")
     assert answer.status_code == 403
     assert FROM_OUTSIDE not in words(answer)
+
+
+def called(desk: Desk) -> list[tuple[str, str, str]]:
+    found = [one for one in desk.target.journal("lab") if one.action == "score"]
+    return [(one.actor.user, one.actor.command, one.id.name) for one in found]
+
+
+def test_who_calls_by_an_endpoints_key_is_in_the_journal_once_in_ten_minutes():
+    desk = Desk(SCIENTIST, {**SCIENTIST, "name": "eve-calls", "principal": "eve"})
+    ben, eve = desk.signed_in(), desk.signed_in(Principal("user", "eve"))
+    for page, sent in ACTS * 3:
+        assert post(ben, f"{ROSE}/{page}", **sent).status_code == 200
+    assert called(desk) == [("ben", "workspace console", "rose")]
+    post(eve, f"{ROSE}/chat", text="hi")
+    desk.now_s += 599
+    post(ben, f"{ROSE}/chat", text="hi")
+    assert called(desk)[1:] == [("eve", "workspace console", "rose")]
+    desk.now_s += 1
+    post(ben, f"{ROSE}/chat", text="hi")
+    assert called(desk)[2:] == [("ben", "workspace console", "rose")]
+    key = state_of(desk.target, "lab").keys("rose")[0].get_secret_value()
+    assert key not in repr(desk.target.journal("lab"))
+
+
+def test_a_call_by_a_token_is_in_the_journal_as_that_token():
+    desk = Desk(SCIENTIST)
+    post(desk.signed_in(), f"{IRIS}/chat", text="hi")
+    assert called(desk) == []
+    assert journal(desk.target)[-1] == ("ben", "issue token", "iris", "")
+
+
+def test_nobody_calls_by_a_key_of_which_the_journal_has_no_room_to_tell():
+    desk = Desk(SCIENTIST)
+    client = desk.signed_in()
+    fill_journal(desk.target, "lab")
+    assert "no space left" in words(post(client, f"{ROSE}/test", body="{}"))
+    fill_journal(desk.target, "lab", is_full=False)
+    post(client, f"{ROSE}/test", body="{}")
+    assert called(desk) == [("ben", "workspace console", "rose")]
