@@ -11,7 +11,6 @@ from tests.unit.test_desk import BEN, HOUR, issued, journal, up
 
 from inference_provider.access import Principal
 from inference_provider.console.application import ACTS, PAGES
-from inference_provider.console.guard import Site
 from inference_provider.targets.memory import MemoryTarget
 from inference_provider.web.application import Service, application
 from inference_provider.web.log import Log
@@ -38,24 +37,21 @@ SCIENTIST, OWNER = role("AzureML Data Scientist"), role("Owner")
 class Desk:
     """A workspace in memory, its service, and browsers."""
 
-    def __init__(self, *assignments, site: Site | None = None, target=None) -> None:
+    def __init__(
+        self, *assignments, site=None, target=None, keys="", transport=None, **more
+    ) -> None:
         self.target = target or MemoryTarget()
-        up(self.target, *assignments)
+        up(self.target, *assignments, **more)
         desk = self.target.desk("lab")
         self.log: list[str] = []
         log = Log(self.log.append)
         refusals = Refusals(desk.note_refused, log=log)
         found = site or site_of("127.0.0.1", PORT, None)
         self.now_s = 1.0
-
-        def where() -> Site:
-            return found
-
-        given = Pages(
-            desk, self.target, lambda _uri: "", refusals, where, log, clock=lambda: self.now_s
-        )
+        more = {"transport": transport, "log": log, "clock": lambda: self.now_s}
+        given = Pages(desk, self.target, lambda _uri: keys, refusals, lambda: found, **more)
         shown = pages(given)
-        service = Service(desk, lambda _uri: "", refusals, lambda: SITE, pages=shown)
+        service = Service(desk, lambda _uri: keys, refusals, lambda: SITE, pages=shown)
         self.app = application(service)
 
     def token(self, who=BEN, lifetime=HOUR) -> str:

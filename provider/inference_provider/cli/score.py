@@ -4,7 +4,6 @@ Goes in: an endpoint's name and a body. Comes out: the answer's bytes, or an err
 helps against the status the router answered.
 """
 
-import os
 import ssl
 import sys
 from collections.abc import Iterator
@@ -33,10 +32,8 @@ from inference_provider.targets.loopback import Identity, loopback_client
 SCORE_TIMEOUT_S = 200.0
 """Between two pieces of an answer; a little over the longest request a deployment may allow."""
 _TOKEN_LIFETIME = timedelta(minutes=5)
-TOKEN_VARIABLE = "INFERENCE_TOKEN"
-"""Holds the caller's token, of an endpoint that takes those of an identity provider."""
 _TOKEN_HELP = {
-    401: f"the token in ${TOKEN_VARIABLE} is expired, or of another issuer; the router's log says",
+    401: "{token} is expired, or of another issuer; the router's log says",
     403: "name its owner, or a group, in a role assignment that allows to score; or get one for"
     " the audience of the workspace's identity_provider",
 }
@@ -177,25 +174,12 @@ def _credential(session: Session, there: ObservedResource) -> str:
         issued = session.target.token(there.id, _TOKEN_LIFETIME, session.actor("score"))
         return issued.value.get_secret_value()
     if mode == "aad_token":
-        return _callers_token(there)
+        return session.callers_token(there.id)
     key = there.secret_outputs.get("primary_key")
     if key is None:
         raise TargetError("score", str(there.id), "its keys are gone", "run `inferctl up`")
     session.note_use_of_key(there.id)
     return key.get_secret_value()
-
-
-def _callers_token(there: ObservedResource) -> str:
-    # not an option: it would stay in the shell's history, and show in the list of processes
-    text = os.environ.get(TOKEN_VARIABLE, "").strip()
-    if not text:
-        reason = "it takes tokens of the workspace's identity_provider"
-        remedy = f"get one there, and put it into ${TOKEN_VARIABLE}"
-        raise TargetError("score", str(there.id), reason, remedy)
-    if not (text.isascii() and text.isprintable()) or " " in text:
-        reason = f"${TOKEN_VARIABLE} does not hold a token"
-        raise TargetError("score", str(there.id), reason, "put the token alone into it")
-    return text
 
 
 def _headers(key: str, deployment: str | None) -> dict[str, str]:
@@ -331,7 +315,9 @@ def failure(
     logs = f"{there.id.name}/{by}" if by else _any(there)
     mode = there.record.properties.get("auth_mode") if there.record else "key"
     helps = _HELP | (_TOKEN_HELP if mode == "aad_token" else {})
-    remedy = helps.get(status, "see `inferctl logs {logs}`").format(logs=logs)
+    remedy = helps.get(status, "see `inferctl logs {logs}`").format(
+        logs=logs, token=session.callers_token_named
+    )
     if status == httpx.codes.FORBIDDEN and (help_ := _address_help(session, there, by_socket)):
         # whether this machine's own address is in the ranges is not known here
         remedy = f"{remedy}; or {help_}" if mode == "aad_token" and not by_socket else help_

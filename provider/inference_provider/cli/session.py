@@ -16,6 +16,7 @@ import typer
 from inference_provider.actor import current_actor
 from inference_provider.apply import at_once
 from inference_provider.cli import strict_json
+from inference_provider.cli.callers_token import TOKEN_VARIABLE, token_of_shell
 from inference_provider.cli.console import Lines, console
 from inference_provider.cli.entry import raise_interrupts
 from inference_provider.cli.given import Given
@@ -57,6 +58,8 @@ class Session:
     """Where the stack is that the command names; read before the target is opened."""
     command: str = ""
     """What records and the journal name instead of the command that a step belongs to."""
+    callers_token_named: str = f"the token in ${TOKEN_VARIABLE}"
+    """What an error calls the token of who calls."""
     _target: Engine | None = None
 
     @property
@@ -137,6 +140,14 @@ class Session:
 
     def actor(self, command: str) -> Actor:
         return current_actor(f"inferctl {self.command or command}")
+
+    def callers_token(self, endpoint: ResourceId) -> str:
+        """Return what an endpoint is asked with that takes tokens of an identity provider.
+
+        Raises:
+            TargetError: Who calls has none.
+        """
+        return token_of_shell(endpoint)
 
     def note_use_of_key(self, endpoint: ResourceId) -> None:
         """Write down that an endpoint's key is about to be sent for who may not read it.

@@ -12,6 +12,7 @@ from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
 
+import httpx
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -126,6 +127,8 @@ class Pages:
     refusals: Refusals
     site: Callable[[], Site]
     """By which names browsers find them now."""
+    transport: httpx.BaseTransport | None = None
+    """How pages that call an endpoint reach its router; the network when None."""
     log: Log = field(default_factory=Log)
     handlers: Handlers = field(default_factory=Handlers)
     clock: Callable[[], float] = time.monotonic
@@ -139,7 +142,13 @@ def pages(given: Pages) -> ASGIApp:
     tokens = Tokens(given.desk, given.fetched)
     # opened already, since a handler's thread may not
     calls = Calls(given.desk, given.clock)
-    session = SessionOf(interactive=False, _target=given.target, calls=calls)
+    session = SessionOf(
+        interactive=False,
+        transport=given.transport,
+        callers_token_named="the token that you have signed in with",
+        _target=given.target,
+        calls=calls,
+    )
     admit = partial(_when_readable, given, partial(_admitted, given, tokens))
     failed = partial(_failed, given)
     console = Console(session, tokens, handlers=given.handlers, admit=admit, failed=failed)
@@ -233,7 +242,8 @@ def _admitted(given: Pages, tokens: Tokens, asked: Asked, path: str) -> Asked:
     session = asked.console.session
     assert isinstance(session, SessionOf)
     writes = bool(endpoint) and given.desk.decide(caller, WRITE_ENDPOINT, scope).allowed
-    own = replace(session, caller=caller, browser=asked.browser)
+    token = tokens.shown_by(asked.browser) or ""
+    own = replace(session, caller=caller, browser=asked.browser, token=token)
     return asked._replace(console=replace(asked.console, session=own, writes=writes))
 
 

@@ -95,7 +95,7 @@ def serve(place: Place) -> None:
     refusals = Refusals(desk.note_refused, log=log)
     sources = _Sources(state)
     site = _Sites(place, handshakes)
-    shown = Pages(desk, target, keys.text, refusals, site.now, log)
+    shown = Pages(desk, target, keys.text, refusals, site.now, log=log)
     service = Service(
         desk,
         keys.text,

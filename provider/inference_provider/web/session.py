@@ -5,10 +5,11 @@ Goes in: who is signed in, by which browser. Comes out: the actor of records and
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 
 from inference_provider.cli.session import Session
+from inference_provider.errors import TargetError
 from inference_provider.observed import Actor, ResourceId
 from inference_provider.workspace.desk import Caller, Desk
 
@@ -52,11 +53,24 @@ class SessionOf(Session):
 
     caller: Caller | None = None
     browser: str = ""
+    token: str = field(default="", repr=False)
+    """By which the caller has signed in."""
     calls: Calls | None = None
 
     def actor(self, _command: str) -> Actor:
         assert self.caller is not None, "no page runs before somebody is signed in"
         return self.caller.actor.model_copy(update={"command": "workspace console"})
+
+    def callers_token(self, endpoint: ResourceId) -> str:
+        assert self.caller is not None, "no page runs before somebody is signed in"
+        if not (self.caller.by_provider and self.token):
+            reason = (
+                "it takes tokens of the workspace's identity_provider alone, and you have signed in"
+                " with one of the workspace itself"
+            )
+            remedy = "sign out, and sign in with a token of the identity_provider"
+            raise TargetError("score", str(endpoint), reason, remedy)
+        return self.token
 
     def note_use_of_key(self, endpoint: ResourceId) -> None:
         assert self.calls is not None, "the service writes down who calls"

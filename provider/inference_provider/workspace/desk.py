@@ -76,6 +76,8 @@ class Caller(NamedTuple):
     expires: datetime
     token: str
     """The id of the token; empty where a provider gave it none."""
+    by_provider: bool = False
+    """Whether the token is one of the identity provider."""
 
     @property
     def actor(self) -> Actor:
@@ -243,7 +245,7 @@ class Desk:
         if issuer and (check := self.provider()) and issuer == check.issuer:
             jwks = fetched(check.jwks_uri) if check.jwks_uri else check.jwks
             takes = Takes(check.issuer, check.audiences, jwks)
-            return _by_provider(claims_of(token, takes, now), check)
+            return _by_provider(claims_of(token, takes, now), check)._replace(by_provider=True)
         raise Unproven("of another issuer")
 
     def provider(self) -> ProviderCheck | None:

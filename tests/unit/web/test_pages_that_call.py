@@ -1,10 +1,13 @@
 """Test and chat on the console of the workspace service: from where, and with whose credential."""
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 from tests.memory import ANN, fill_journal, state_of
 from tests.unit.test_desk import journal, spec
 from tests.unit.test_web_pages import IRIS, READS, ROSE, SCIENTIST, SITE, Desk, post, sign_in, words
+from tests.unit.web.asking import FETCHED, KEYS
+from tests.unit.web.test_tokens import of_provider
 
 from inference_provider.access import Principal
 from inference_provider.apply import apply
@@ -15,9 +18,9 @@ ACTS = (("test", {"body": "{}"}), ("chat", {"text": "hi"}))
 FROM_OUTSIDE = "This endpoint takes no calls from your address. Nothing was sent."
 
 
-def change_rose(desk: Desk, *assignments, **fields) -> None:
+def change_rose(desk: Desk, *assignments, login=None, **fields) -> None:
     """Apply the workspace with another endpoint rose."""
-    wanted = spec(*assignments)
+    wanted = spec(*assignments, **(login or {}))
     iris, rose = wanted.endpoints
     wanted = wanted.model_copy(update={"endpoints": (iris, rose.model_copy(update=fields))})
     apply(plan(resolve(wanted), desk.target.observe(["lab"]), "demo"), desk.target, ANN)
@@ -104,3 +107,51 @@ def test_nobody_calls_by_a_key_of_which_the_journal_has_no_room_to_tell():
     fill_journal(desk.target, "lab", is_full=False)
     post(client, f"{ROSE}/test", body="{}")
     assert called(desk) == [("ben", "workspace console", "rose")]
+
+
+@pytest.fixture
+def provided():
+    """A service whose endpoint rose takes tokens of an identity provider, and what it is sent."""
+    sent, status = [], [200]
+
+    def answer(request):
+        sent.append(request.headers["authorization"])
+        return httpx.Response(status[0], json={})
+
+    login = {"identity_provider": FETCHED}
+    transport = httpx.MockTransport(answer)
+    desk = Desk(SCIENTIST, keys=KEYS, transport=transport, **login)
+    change_rose(desk, SCIENTIST, login=login, auth_mode="aad_token")
+    return desk, sent, status
+
+
+def test_an_endpoint_of_a_providers_tokens_is_called_with_that_of_who_has_signed_in(
+    provided, monkeypatch
+):
+    monkeypatch.setenv("INFERENCE_TOKEN", "of.the.service")
+    desk, sent, status = provided
+    client, token = desk.client(), of_provider()
+    assert sign_in(client, token).status_code == 303
+    for page, form in ACTS:
+        answer = post(client, f"{ROSE}/{page}", **form)
+        assert (answer.status_code, token in answer.text) == (200, False)
+    assert sent == [f"Bearer {token}"] * 2
+    assert called(desk) == []  # the router's log names the caller
+    status[0] = 401
+    told = words(post(client, f"{ROSE}/test", body="{}"))
+    assert "the token that you have signed in with is expired, or of another issuer" in told
+
+
+def test_who_has_signed_in_with_another_token_is_told_which_one_such_an_endpoint_takes(
+    provided, monkeypatch
+):
+    monkeypatch.setenv("INFERENCE_TOKEN", "of.the.service")
+    desk, sent, _ = provided
+    for page, form in ACTS:
+        told = words(post(desk.signed_in(), f"{ROSE}/{page}", **form))
+        assert (
+            "score Endpoint 'lab/rose': it takes tokens of the workspace's identity_provider"
+            " alone, and you have signed in with one of the workspace itself; sign out, and sign"
+            " in with a token of the identity_provider"
+        ) in told
+    assert sent == []
