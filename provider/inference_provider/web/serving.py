@@ -30,6 +30,7 @@ from inference_provider.web.log import Log
 from inference_provider.web.pages import Pages, pages
 from inference_provider.web.provider_keys import ProviderKeys
 from inference_provider.web.refusals import Refusals
+from inference_provider.web.source_ranges import Sources
 from inference_provider.web.tls import Handshakes
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.state import State
@@ -93,7 +94,7 @@ def serve(place: Place) -> None:
     keys = ProviderKeys(place.folder, desk.provider)
     log = Log()
     refusals = Refusals(desk.note_refused, log=log)
-    sources = _Sources(state)
+    sources = Sources(state)
     site = _Sites(place, handshakes)
     shown = Pages(desk, target, keys.text, refusals, site.now, log=log)
     service = Service(
@@ -134,26 +135,6 @@ def _begun(tls: Tls) -> Handshakes:
         return Handshakes(tls)
     except (OSError, ValueError) as fault:
         sys.exit(f"{UNSHOWN}: {fault}; `inferctl up` with another one fixes it")
-
-
-class _Sources:
-    """The addresses that may ask, read each second: so no request is held up by a disk."""
-
-    def __init__(self, state: State) -> None:
-        self._state = state
-        self._found: tuple[str, ...] | None = None
-        self.look()
-
-    def look(self) -> None:
-        found = None
-        try:
-            found = self._state.sources()
-        finally:
-            self._found = found
-
-    def get(self) -> tuple[str, ...] | None:
-        """Return ranges, empty for all; None where nobody knows, so that nobody may ask."""
-        return self._found
 
 
 class _Sites:

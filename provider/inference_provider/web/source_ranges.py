@@ -5,6 +5,28 @@ from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 from inference_provider.spec.sources import meant_by
+from inference_provider.workspace.state import State
+
+
+class Sources:
+    """The addresses that may ask, read each second: so no request is held up by a disk."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._found: tuple[str, ...] | None = None
+        self.look()
+
+    def look(self) -> None:
+        """Read them. Raises TargetError where nobody knows them."""
+        found = None
+        try:
+            found = self._state.recorded_sources()
+        finally:
+            self._found = found
+
+    def get(self) -> tuple[str, ...] | None:
+        """Return ranges, empty for all; None where nobody knows, so that nobody may ask."""
+        return self._found
 
 
 def address_of(scope: MutableMapping[str, Any]) -> str:

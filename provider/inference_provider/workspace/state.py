@@ -257,6 +257,22 @@ class State(Documents):
         record = self.own_record()
         return tuple(record.properties.get("allowed_source_ranges") or ()) if record else ()
 
+    def recorded_sources(self) -> tuple[str, ...]:
+        """Return the same ranges, for what runs only where the workspace is recorded.
+
+        A router starts before that, in the first apply, and takes `sources`.
+
+        Raises:
+            TargetError: The workspace's record cannot be read, or is gone.
+        """
+        if self.own_record() is None:
+            place = self._records.place(
+                RECORDS, _name(ResourceId.of_workspace(self._records.workspace))
+            )
+            remedy = "restore it, or apply the stack again, which writes it again"
+            raise TargetError("read", place, "it is gone", remedy)
+        return self.sources()
+
     @property
     def scheme(self) -> str:
         """How URLs of the router begin."""
