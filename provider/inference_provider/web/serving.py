@@ -157,33 +157,51 @@ async def _serve(
 ) -> None:
     given: dict[str, Any] = {"ssl_context_factory": lambda *_: handshakes} if handshakes else {}
     server = uvicorn.Server(uvicorn.Config(application(service), **SERVER, **given))
-    watch = asyncio.create_task(_keep_certificate(server, place, service, handshakes))
+    kept = keep_certificate(server, place.state, place.folder, service.log, handshakes)
+    watch = asyncio.create_task(kept)
     try:
         await server.serve(sockets=[listener])
     finally:
         watch.cancel()
 
 
-async def _keep_certificate(
-    server: uvicorn.Server, place: Place, service: Service, handshakes: Handshakes | None
+async def keep_certificate(
+    server: uvicorn.Server, state: State, folder: Path, log: Log, handshakes: Handshakes | None
 ) -> None:
-    """Show the certificate of the workspace as it is now, and end what went by other settings."""
+    """Show the certificate of the workspace as it is now, and end what went by other settings.
+
+    Looks each second, whatever fails.
+
+    Args:
+        server: Whose connections end.
+        state: The workspace's, which has the certificate.
+        folder: Where it is written down why that cannot be shown.
+        log: Told too.
+        handshakes: What is renewed; None where the server speaks plain HTTP.
+    """
     while handshakes is not None:
         await asyncio.sleep(_PERIOD_S)
         try:
-            kept = await asyncio.to_thread(place.state.tls)
-            if kept is not None and kept.tls != handshakes.shown:
-                handshakes.renew(kept.tls)
-            note_shown(place.folder)
-        except TargetUnreachable:  # nothing is known of it
-            pass
-        except (InferenceError, OSError, ValueError) as fault:
-            with suppress(TargetError):  # a disk that is full: its log says it all the same
-                note_unshown(place.folder, str(fault))
-            service.log.tell(f"{UNSHOWN}: {fault}")
-        for one in [*server.server_state.connections]:
-            if handshakes.is_over(one.transport.get_extra_info("ssl_object")):
-                one.shutdown()  # after what it has begun
+            await _renew(state, folder, log, handshakes)
+            for one in [*server.server_state.connections]:
+                if handshakes.is_over(one.transport.get_extra_info("ssl_object")):
+                    one.shutdown()  # after what it has begun
+        except Exception as fault:  # noqa: BLE001 - a task that ends would leave what was
+            log.fault(fault)
+
+
+async def _renew(state: State, folder: Path, log: Log, handshakes: Handshakes) -> None:
+    try:
+        kept = await asyncio.to_thread(state.tls)
+        if kept is not None and kept.tls != handshakes.shown:
+            handshakes.renew(kept.tls)
+        note_shown(folder)
+    except TargetUnreachable:  # nothing is known of it
+        pass
+    except (InferenceError, OSError, ValueError) as fault:
+        with suppress(TargetError):  # a disk that is full: its log says it all the same
+            note_unshown(folder, str(fault))
+        log.tell(f"{UNSHOWN}: {fault}")
 
 
 def _repeat(log: Log, look: Callable[[], None]) -> None:
