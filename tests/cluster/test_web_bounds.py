@@ -206,7 +206,7 @@ HOSTILE = {
         ASK + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         400,
     ),
-    "an encoded slash": (ASK.replace(b"iris/", b"iris%2F") + b"\r\n", 401),
+    "an encoded slash": (ASK.replace(b"iris/", b"iris%2F") + b"\r\n", 400),
     "a way up": (ASK.replace(b"/endpoints/", b"/endpoints/../endpoints/") + b"\r\n", 404),
     "another method": (ASK.replace(b"POST", b"PUT") + b"\r\n", 405),
     "no path": (ASK.replace(b"/endpoints/iris/token", b"*") + b"\r\n", 404),
