@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import requests
-from docker.errors import APIError
+from docker.errors import APIError, NotFound
 
 from inference_provider.errors import TargetError
 from inference_provider.observed import Kind
@@ -40,7 +40,8 @@ LISTENS = Listens(host="127.0.0.1", port=20000, metrics_port=20001, image="sha25
 def refused(status: int) -> APIError:
     answer = requests.Response()
     answer.status_code = status
-    return APIError("refused", answer, f"status {status}")
+    kind = NotFound if status == 404 else APIError  # as the library says it
+    return kind("refused", answer, f"status {status}")
 
 
 class Engine:
@@ -53,6 +54,7 @@ class Engine:
         """Whether somebody has a container of its name."""
         self.before_start: Callable[[], None] = lambda: None
         self.files: dict[str, bytes] = {}
+        self.unreadable = False
         """What a container has written down."""
         self.written = "2026-11-28T10:00:02.5Z"
         """When."""
@@ -116,6 +118,8 @@ class Engine:
         return True
 
     def get_archive(self, id_, path):
+        if self.unreadable:
+            raise refused(500)
         name = path.rpartition("/")[2]
         found = [one for one in self.files if one == name or one.startswith(f"{name}/")]
         if not found:

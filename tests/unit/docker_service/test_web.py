@@ -83,6 +83,26 @@ def test_the_status_has_what_is_wrong_with_one_that_serves(engine, keeper, route
     )
 
 
+def test_where_what_it_says_cannot_be_read_nothing_is_said_of_its_keys(engine, keeper, router):
+    provider = {
+        "issuer": "https://login.example.org",
+        "audience": "lab",
+        "jwks_uri": "https://login.example.org/keys",
+    }
+    declare(keeper, {"port": 18443}, identity_provider=provider)
+    router.publish(())
+    said = "autoscaler runs; service on http://127.0.0.1:18443"
+    assert router.status().beside == (
+        f"{said}, keys of https://login.example.org/keys are being fetched; none were fetched yet,"
+        " so its tokens are refused"
+    )
+    engine.unreadable = True
+    assert router.status().beside == (
+        f"{said}, whether its keys and certificate are in force is not known: read from"
+        " container c2 on Docker host unix:///none.sock: status 500"
+    )
+
+
 def test_another_port_replaces_it_and_it_goes_with_the_service(engine, keeper, router):
     router.publish(())
     declare(keeper, {"port": 18444})

@@ -221,18 +221,25 @@ class Companion:
         return self._files(f"{FOLDER}/{name}").get(name, otherwise)
 
     def _files(self, path: str) -> dict[str, bytes]:
-        """Return the files at a path of the container, by name; none where it is not there."""
-        found = self._archived(path)
-        return {name.rpartition("/")[2]: content for name, (content, _) in found.items()}
+        """Return the files at a path of the container, by name.
+
+        None where it is not there or they cannot be read.
+        """
+        with suppress(TargetError):
+            found = self._archived(path)
+            return {name.rpartition("/")[2]: content for name, (content, _) in found.items()}
+        return {}
 
     def _archived(self, path: str) -> dict[str, tuple[bytes, float]]:
         """Return the files at a path of the container and when they were written.
 
-        In seconds since 1970, by their paths, which begin with the last part of that path.
+        In seconds since 1970, by their paths, which begin with the last part of that path. None
+        where it is not there.
+
+        Raises:
+            TargetError: They cannot be read.
         """
-        archive = None
-        with suppress(TargetError):
-            archive = next((self._host.get_files(one, path) for one in self._ids()), None)
+        archive = next((self._host.get_files(one, path) for one in self._ids()), None)
         if not archive:
             return {}
         with tarfile.open(fileobj=io.BytesIO(archive)) as found:

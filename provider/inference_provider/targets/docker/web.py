@@ -98,9 +98,14 @@ class Web(Companion):
         """Yield what it has written down that is not as it should be."""
         if not keys_uri(self._state) and self._state.scheme == "http":
             return
+        try:
+            found = self._archived(FOLDER)
+        except TargetError as fault:  # no file is not the same: it says that none was fetched
+            yield f"whether its keys and certificate are in force is not known: {fault}"
+            return
         files = {
             name.partition("/")[2]: KeptFile(content.decode(errors="replace"), at_s)
-            for name, (content, at_s) in self._archived(FOLDER).items()
+            for name, (content, at_s) in found.items()
         }
         fault = files.get(CERTIFICATE)
         told = (unfetched(self._state, partial(state_in, files)), fault.text if fault else "")
