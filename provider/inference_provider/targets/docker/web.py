@@ -100,8 +100,8 @@ class Web(Companion):
             return
         try:
             found = self._archived(FOLDER)
-        except TargetError as fault:  # no file is not the same: it says that none was fetched
-            yield f"whether its keys and certificate are in force is not known: {fault}"
+        except TargetError as unread:  # no file is not the same: it says that none was fetched
+            yield f"whether its keys and certificate are in force is not known: {unread}"
             return
         files = {
             name.partition("/")[2]: KeptFile(content.decode(errors="replace"), at_s)
