@@ -56,7 +56,7 @@ def test_who_signs_in_by_a_token_does_what_their_roles_allow(served, tmp_path):
         looks_right(page, f"{SITE}/login", tmp_path / "door")
         page.look("light", 1200)
         signs_in(page, "nonsense")
-        page.until("document.body.innerText.includes('This is no token of the workspace')")
+        page.until("document.body.innerText.includes('This token is not valid here')")
         signs_in(page, token(served, "ann"))
         page.until(
             "location.pathname == '/' && document.querySelector('h1').innerText == 'Overview'"
