@@ -1,5 +1,6 @@
 """The console of the workspace service in a real browser: by a token, within its roles."""
 
+import re
 from datetime import timedelta
 
 import httpx
@@ -80,3 +81,25 @@ def test_a_reader_sees_and_changes_nothing_and_a_script_needs_no_page(served):
         assert client.get("/endpoints/lab/iris").status_code == 200
         assert client.get("/endpoints/lab/iris/logs").status_code == 403
     assert httpx.post(f"{SITE}/endpoints/iris/token").status_code == 401
+
+
+def test_a_call_from_a_page_is_answered_and_is_the_callers_in_the_journal(served):
+    with httpx.Client(base_url=SITE, headers={"origin": SITE}, timeout=30) as client:
+        client.post("/login", data={"token": token(served, "ann")})
+
+        def call() -> httpx.Response:
+            form = re.search('name="form_token" value="([0-9a-f]{64})"', client.get("/").text)
+            sent = {"form_token": form[1], "body": "{}"}
+            return client.post("/endpoints/lab/iris/test", data=sent)
+
+        answer = call()
+        assert (answer.status_code, "x-request-id" in answer.text) == (200, True)
+        found = [one for one in served.target.journal("lab") if one.action == "score"]
+        assert [(one.actor.user, one.actor.command) for one in found] == [
+            ("ann", "workspace console")
+        ]
+        served.document["endpoints"][0]["allowed_source_ranges"] = ["10.1.0.0/16"]
+        served.up()
+        answer = call()
+        assert answer.status_code == 403
+        assert "This endpoint takes no calls from your address." in answer.text
