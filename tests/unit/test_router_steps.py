@@ -143,6 +143,7 @@ OTHER: dict[type[BaseModel], dict[str, Any]] = {
         "outbound": (RULE.model_copy(update={"ports": (443,)}),),
         "proxy": None,
         "traces": Traces(url="http://127.0.0.1:4318", sample_percent=1, workspace="lab"),
+        "calls_days": 7,
         "endpoints": (),
     },
 }

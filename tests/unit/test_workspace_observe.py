@@ -67,7 +67,7 @@ TWO = (instance(0), instance(1))
 
 
 def observed(kind, snapshot, *, fault=""):
-    content = SimpleNamespace(fault=lambda _record: fault)
+    content = SimpleNamespace(fault=lambda _record: fault, note=lambda _record: "")
     address = RouterAddress(url="http://h:1", metrics_url="http://h:2")
     router = SimpleNamespace(address=lambda: address)
     ports: Any = SimpleNamespace(content=content, router=router)
