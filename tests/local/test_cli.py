@@ -96,7 +96,7 @@ def inferctl():
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def until(question, seconds=10.0) -> None:
+def until(question, seconds=30.0) -> None:
     deadline = time.monotonic() + seconds
     while not question() and time.monotonic() < deadline:
         time.sleep(0.02)
