@@ -11,7 +11,7 @@ from inference_provider.targets.local.foreground.served import Debugger, debugge
 
 
 def chosen(asked=None, variables=None, **fields):
-    return choose(resolve(stack(**fields), "/work"), asked, variables or {})
+    return choose(resolve(stack(**fields), "/srv/stack"), asked, variables or {})
 
 
 def refused(asked=None, variables=None, **fields):
@@ -26,8 +26,8 @@ TWO = (deployment(), deployment(name="green"))
 def test_the_only_deployment_is_meant():
     choice = chosen()
     assert choice.name == "iris/blue"
-    assert str(choice.code_dir) == "/work/src"
-    assert str(choice.model_path) == "/work/m"
+    assert str(choice.code_dir) == "/srv/stack/src"
+    assert str(choice.model_path) == "/srv/stack/m"
     assert choice.notes == ()
 
 
@@ -120,7 +120,7 @@ def test_what_is_not_tried_is_noted():
 
 def test_a_model_of_the_workspace_is_not_in_the_files():
     known = ModelSpec(name="iris", path="m", content_hash="sha256:1")
-    resources = resolve(stack(models=(known,)), "/work")
+    resources = resolve(stack(models=(known,)), "/srv/stack")
     left = [one for one in resources if one.spec is not known]
     with pytest.raises(SpecError, match="is not in the given files; pass the model's file"):
         choose(left, None, {})
