@@ -264,7 +264,7 @@ def test_what_is_not_there_exits_3(served, line):
     [
         (
             "online-endpoint show -n iris --web",
-            "--web is not supported: there is no studio; `inferctl console` serves pages",
+            "--web is not supported: Azure ML studio is not part of this; run `inferctl console`",
         ),
         (
             "online-deployment create -f x.yml --package-model",

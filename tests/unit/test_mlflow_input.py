@@ -48,7 +48,7 @@ def test_a_body_has_input_data_and_may_have_params(body, asked):
         (b"a=1", "the body is not JSON: Expecting value: line 1 column 1 (char 0)"),
         (b'{"dataframe_split": {}}', '"input_data" is missing; send {"input_data": ...}'),
         (b"5", '"input_data" is missing; send {"input_data": ...}'),
-        (b'{"input_data": [], "params": [1]}', '"params" is no object; send {"name": value}'),
+        (b'{"input_data": [], "params": [1]}', '"params" must be an object: send {"name": value}'),
         (b"[" * 100_000, "the body is nested too deeply"),
     ],
 )

@@ -12,7 +12,7 @@ from inference_provider.cli.az.output import FORMATS
 
 NOT_FOUND = 3
 """How `az` exits where there is no such resource."""
-_NO_WEB = "there is no studio; `inferctl console` serves pages of this machine"
+_NO_WEB = "Azure ML studio is not part of this; run `inferctl console` for pages"
 _REFUSED = {
     "--web": _NO_WEB,
     "--vscode-debug": "there is no debugger to attach",
@@ -20,7 +20,7 @@ _REFUSED = {
     "--package-model": "model packages are not supported; name an environment",
     "--with-package": "model packages are not supported; name an environment",
     "--registry-name": "a registry of Azure cannot be reached; assets are of a workspace",
-    "--datastore": "there is no datastore; name a local folder or file",
+    "--datastore": "datastores are not supported; name a local folder or file",
     "--stage": "a model has no stage; write it as a tag",
 }
 

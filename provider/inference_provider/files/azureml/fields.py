@@ -96,7 +96,7 @@ MODEL = (
     _no("properties.*", ANY, "properties of a model are not kept; write them as tags"),
     _no("flavors.*", ANY, "the MLmodel file of the model says its flavors; remove it"),
     _no("stage", TEXT, "a model has no stage here; write it as a tag"),
-    _no("datastore", TEXT, "there is no datastore here; name a local folder in path"),
+    _no("datastore", TEXT, "datastores are not supported; name a local folder in path"),
     _no("id", TEXT, _OF_ARM),
 )
 
@@ -121,7 +121,7 @@ ENVIRONMENT = (
     _DESCRIPTION,
     _TAGS,
     Field("os_type", ("linux",), "nothing: all instances run on Linux"),
-    _no("datastore", TEXT, "there is no datastore here; name a local folder in build.path"),
+    _no("datastore", TEXT, "datastores are not supported; name a local folder in build.path"),
     _no("id", TEXT, _OF_ARM),
 )
 

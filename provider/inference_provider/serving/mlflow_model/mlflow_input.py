@@ -83,7 +83,7 @@ def asked_of(body: bytes) -> tuple[Any, dict[str, Any] | None]:
         raise BadRequest('"input_data" is missing; send {"input_data": ...}')
     params = said.get("params")
     if params is not None and not isinstance(params, dict):
-        raise BadRequest('"params" is no object; send {"name": value}')
+        raise BadRequest('"params" must be an object: send {"name": value}')
     return said["input_data"], params
 
 
