@@ -8,6 +8,7 @@ not as it would be made now. Its end takes nothing else with it.
 import io
 import secrets
 import tarfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class Making:
     mounts: tuple[Any, ...] = ()
 
 
-class Companion:
+class Companion(ABC):
     """Makes and removes the container of one workspace.
 
     Args:
@@ -71,23 +72,25 @@ class Companion:
 
     # -- of each -------------------------------------------------------------------------------
 
+    @abstractmethod
     def _is_needed(self) -> bool:
-        raise NotImplementedError
+        """Whether the workspace declares what it is for."""
 
+    @abstractmethod
     def _making(self) -> Making:
-        raise NotImplementedError
+        """Return how it is made now."""
 
+    @abstractmethod
     def _fits(self, there: Mapping[str, Any]) -> bool:
         """Whether a container of this image, with this socket, is else as it would be made now."""
-        raise NotImplementedError
 
     def _end(self, container: str) -> None:
         self._host.remove(container)
 
-    def _before_another(self) -> None:
+    def _before_another(self) -> None:  # noqa: B027 - most need no preparation
         """Prepare for the end of one that is removed or replaced."""
 
-    def wait(self) -> None:
+    def wait(self) -> None:  # noqa: B027 - not all are worth waiting for
         """Wait for one that was started, if that is worth it; outside of any edit.
 
         It may begin once what it is made for is recorded.
