@@ -1,10 +1,7 @@
 """kill -9 of `inferctl` in the middle of an `up`, at random moments: the next one converges."""
 
 import json
-import os
 import random
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -12,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from inference_provider.targets.kubernetes.locks import LEASE_S
-from tests import cluster_host
+from tests.cluster.commands import begun, said
 from tests.cluster.runtime import runtime_image
 from tests.conformance.labs import SERVER, KubernetesLab, wait_until
 
@@ -67,23 +64,6 @@ def stack(tmp_path):
     }
 
 
-def inferctl(folder: Path, *given: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [str(Path(sys.executable).with_name("inferctl")), *given],
-        cwd=folder,
-        env={**os.environ, "KUBECONFIG": cluster_host.KUBECONFIG},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def said(folder: Path, *given: str) -> tuple[int, str]:
-    with inferctl(folder, *given) as process:
-        text, _ = process.communicate(timeout=150)
-    return process.returncode, text
-
-
 def written(folder: Path, document, number: int) -> None:
     """Write a stack that differs from the one of the round before."""
     [deployment] = document["deployments"]
@@ -114,7 +94,7 @@ def test_after_any_kill_the_next_up_converges_and_leaves_nothing_over(api, metri
     try:
         for number in range(ROUNDS):
             written(folder, document, number)
-            with inferctl(folder, "up", "-y") as process:
+            with begun(folder, "up", "-y") as process:
                 time.sleep(rng.uniform(0.7, 6))
                 process.kill()
         written(folder, document, ROUNDS)

@@ -1,9 +1,6 @@
 """What `inferctl down` leaves of a workspace with all that runs beside its router."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,8 +11,8 @@ from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.objects import DEPLOYMENT
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
 from inference_provider.workspace.state import RECORDS
-from tests import cluster_host
 from tests.cluster.api import Api
+from tests.cluster.commands import begun, said
 from tests.cluster.runtime import runtime_image
 from tests.conformance.labs import wait_until
 
@@ -37,23 +34,6 @@ def folder(tmp_path, namespace) -> Path:
     stack = {"name": "web", "workspaces": [workspace], "endpoints": [endpoint]}
     (tmp_path / "stack.yaml").write_text(json.dumps(stack))
     return tmp_path
-
-
-def begun(folder: Path, *given: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [str(Path(sys.executable).with_name("inferctl")), *given],
-        cwd=folder,
-        env={**os.environ, "KUBECONFIG": cluster_host.KUBECONFIG},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def said(folder: Path, *given: str) -> tuple[int, str]:
-    with begun(folder, *given) as process:
-        text, _ = process.communicate(timeout=150)
-    return process.returncode, text
 
 
 def everything(api: Api, namespace: str) -> set[str]:
